@@ -1,10 +1,13 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Fleet is everything the operator declares: the hosts and the tenants.
 type Fleet struct {
-	// Overlay is where overlay addresses come from; the zero value is not valid, [Parse] fills in [DefaultOverlay].
+	// Overlay is where overlay addresses come from; [Parse] fills what is left out from [DefaultOverlay].
 	Overlay Overlay  `yaml:"overlay,omitempty"`
 	Hosts   []Host   `yaml:"hosts"`
 	Tenants []Tenant `yaml:"tenants,omitempty"`
@@ -17,7 +20,17 @@ type Overlay struct {
 	IPv4 netip.Prefix `yaml:"ipv4,omitempty"`
 	IPv6 netip.Prefix `yaml:"ipv6,omitempty"`
 	// Port is the UDP destination port of the encapsulation, 1-65535; 4789 by default.
-	Port uint16 `yaml:"port,omitempty"`
+	Port uint16 `yaml:"port,omitempty" range:"1..65535"`
+}
+
+// DefaultOverlay returns the overlay of a fleet that does not say otherwise: shared address space (RFC 6598), a unique
+// local prefix (RFC 4193) and the port assigned to VXLAN.
+func DefaultOverlay() Overlay {
+	return Overlay{
+		IPv4: netip.MustParsePrefix("100.64.0.0/10"),
+		IPv6: netip.MustParsePrefix("fd00:c0de::/64"),
+		Port: 4789,
+	}
 }
 
 // Host is a machine with an underlay address.
@@ -33,12 +46,7 @@ type Host struct {
 
 // Has reports whether the host has the role r.
 func (h Host) Has(r Role) bool {
-	for _, have := range h.Roles {
-		if have == r {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(h.Roles, r)
 }
 
 // Role is a job that a host does for the fleet; a host may have any mix.
@@ -66,7 +74,7 @@ type VNI uint32
 // Tenant is a VNI with its interfaces and public addresses.
 type Tenant struct {
 	Name          string         `yaml:"name"`
-	VNI           VNI            `yaml:"vni"`
+	VNI           VNI            `yaml:"vni" range:"1..16777215"`
 	Interfaces    []Interface    `yaml:"interfaces,omitempty"`
 	NATGateway    *NATGateway    `yaml:"natGateway,omitempty"`
 	VirtualIPs    []VirtualIP    `yaml:"virtualIPs,omitempty"`
@@ -90,9 +98,9 @@ type Interface struct {
 type NATGateway struct {
 	Addresses []netip.Addr `yaml:"addresses"`
 	// PortsPerHost is how many source ports each host with interfaces of the tenant gets, a multiple of 64.
-	PortsPerHost int `yaml:"portsPerHost,omitempty"`
+	PortsPerHost int `yaml:"portsPerHost,omitempty" range:"64..64512" step:"64"`
 	// PortsPerInterface is how many source ports each interface gets for itself, a multiple of 64.
-	PortsPerInterface int `yaml:"portsPerInterface,omitempty"`
+	PortsPerInterface int `yaml:"portsPerInterface,omitempty" range:"64..64512" step:"64"`
 	// Exempt lists destinations that are reached without translation.
 	Exempt []netip.Prefix `yaml:"exempt,omitempty"`
 }
@@ -115,16 +123,16 @@ type Balancer struct {
 // Listener is one balanced port.
 type Listener struct {
 	Protocol Protocol `yaml:"protocol"`
-	Port     uint16   `yaml:"port"`
+	Port     uint16   `yaml:"port" range:"1..65535"`
 	// BackendPort is the port the VM listens on; Port when zero.
-	BackendPort uint16 `yaml:"backendPort,omitempty"`
+	BackendPort uint16 `yaml:"backendPort,omitempty" range:"1..65535"`
 }
 
 // Backend is an interface that serves a load balancer. The order of backends has meaning: append.
 type Backend struct {
 	Interface string `yaml:"interface"`
 	// Weight is the share of new flows, 1-65535; 1 when left out.
-	Weight int `yaml:"weight,omitempty"`
+	Weight int `yaml:"weight,omitempty" range:"1..65535"`
 	// Drain keeps established flows and gives the backend no new ones.
 	Drain bool `yaml:"drain,omitempty"`
 }
