@@ -1,0 +1,156 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// maxText is how many characters of the source a problem quotes.
+const maxText = 64
+
+// document is a parsed file with the problems found in it so far.
+type document struct {
+	name     string
+	data     []byte
+	lines    []string // data by lines; made when the first problem is reported
+	root     *yaml.Node
+	problems Problems
+	// refused holds the nodes whose value could not be decoded, so that checks do not complain about them once more.
+	refused map[*yaml.Node]bool
+}
+
+// read parses the bytes into d.root. It reports whether there is something to decode.
+func (d *document) read() bool {
+	if i := invalidUTF8(d.data); i >= 0 {
+		line, column := d.position(i)
+		d.add(line, column, d.source(line, column), "is not UTF-8", "save the file in the encoding UTF-8")
+		return false
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader(d.data))
+	if err != nil {
+		d.syntax(err)
+		return false
+	}
+	var first, second yaml.Node
+	if err := loader.Load(&first); errors.Is(err, io.EOF) || err == nil && empty(&first) {
+		d.add(1, 1, d.source(1, 1), "document is empty", "declare the hosts: hosts: [{name: hv1, ...}]")
+		return false
+	} else if err != nil {
+		d.syntax(err)
+		return false
+	}
+	d.root = first.Content[0]
+	if err := loader.Load(&second); err == nil {
+		line, column := max(second.Line, 1), max(second.Column, 1)
+		d.add(line, column, d.source(line, column), "a second document begins", "keep the whole fleet in one document")
+	} else if !errors.Is(err, io.EOF) {
+		d.syntax(err)
+	}
+	return true
+}
+
+// empty reports whether a document has no content or only a null.
+func empty(n *yaml.Node) bool {
+	return len(n.Content) == 0 || n.Content[0].ShortTag() == "!!null"
+}
+
+// syntax reports what the YAML parser could not read.
+func (d *document) syntax(err error) {
+	line, column, message := 1, 1, strings.TrimPrefix(err.Error(), "yaml: ")
+	var load *yaml.LoadError
+	if errors.As(err, &load) {
+		line, column, message = max(load.Mark.Line, 1), max(load.Mark.Column, 1), load.Message
+		if load.ContextMsg != "" {
+			message += " " + load.ContextMsg
+		}
+	}
+	d.add(line, column, d.source(line, column), message, "correct the YAML syntax here or on the line before")
+}
+
+// add appends a problem.
+func (d *document) add(line, column int, text, message, remedy string) {
+	d.problems = append(d.problems, Problem{
+		File: d.name, Line: line, Column: column, Text: text, Message: message, Remedy: remedy,
+	})
+}
+
+// report appends a problem with the node n.
+func (d *document) report(n *yaml.Node, message, remedy string) {
+	text := d.source(n.Line, n.Column)
+	// An anchor or a tag stands before the value, and a block's value begins on the next line: there the line is what
+	// the operator sees at the position.
+	if n.Kind == yaml.ScalarNode && n.Anchor == "" && n.Style&(yaml.TaggedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
+		text = clip(n.Value)
+	}
+	d.add(n.Line, n.Column, text, message, remedy)
+}
+
+// refuse is report for a node that could not be decoded.
+func (d *document) refuse(n *yaml.Node, message, remedy string) {
+	if d.refused == nil {
+		d.refused = map[*yaml.Node]bool{}
+	}
+	d.refused[n] = true
+	d.report(n, message, remedy)
+}
+
+// source returns what the line holds from the column on.
+func (d *document) source(line, column int) string {
+	if d.lines == nil {
+		d.lines = splitLines(string(d.data))
+	}
+	if line > len(d.lines) {
+		return ""
+	}
+	rest := []rune(d.lines[line-1])
+	if column > len(rest) {
+		return ""
+	}
+	return clip(strings.TrimRight(string(rest[column-1:]), " \t"))
+}
+
+// position returns line and column of a byte of the data.
+func (d *document) position(offset int) (line, column int) {
+	lines := splitLines(string(d.data[:offset]))
+	return len(lines), utf8.RuneCountInString(lines[len(lines)-1]) + 1
+}
+
+// lineBreaks are the line breaks of YAML 1.1 (section 4.2), which the parser counts by.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n", "\ufeff", "")
+
+// splitLines cuts a text into lines as the parser counts them; a byte order mark takes no column.
+func splitLines(s string) []string {
+	return strings.Split(lineBreaks.Replace(s), "\n")
+}
+
+// clip cuts a text to at most maxText characters.
+func clip(s string) string {
+	count := 0
+	for i := range s {
+		if count == maxText {
+			return s[:i]
+		}
+		count++
+	}
+	return s
+}
+
+// invalidUTF8 returns the offset of the first byte that is no UTF-8, or -1.
+func invalidUTF8(data []byte) int {
+	if utf8.Valid(data) {
+		return -1
+	}
+	offset := 0
+	for {
+		r, size := utf8.DecodeRune(data[offset:])
+		if r == utf8.RuneError && size <= 1 {
+			return offset
+		}
+		offset += size
+	}
+}
