@@ -1,0 +1,206 @@
+package overlay
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/topology"
+)
+
+// State is what the kernel holds, or should hold, by place.
+type State map[Place][]Object
+
+// Facts are what the kernel alone knows and the desired state depends on.
+type Facts struct {
+	// Underlay is the device with the host's underlay address and its MTU in bytes; empty if no device has it.
+	Underlay    string
+	UnderlayMTU int
+	// Devices are the links of the host's namespace.
+	Devices map[string]bool
+}
+
+// Encapsulation overhead in bytes: inner Ethernet 14, VXLAN 8, UDP 8, and the outer IP header (RFC 7348 section 5).
+const (
+	overheadIPv4 = 14 + 8 + 8 + 20
+	overheadIPv6 = 14 + 8 + 8 + 40
+)
+
+// MTU is that of a VXLAN device in bytes over an underlay with the given address and MTU.
+func MTU(underlay netip.Addr, underlayMTU int) int {
+	if underlay.Is4() {
+		return underlayMTU - overheadIPv4
+	}
+	return underlayMTU - overheadIPv6
+}
+
+// The two ends of an edge's veth: link-local gateways (RFC 3927) that exist in the neighbour tables alone.
+var (
+	uplinkGateway = netip.AddrFrom4([4]byte{169, 254, 99, 1}) // the host's end
+	uplinkTenant  = netip.AddrFrom4([4]byte{169, 254, 99, 2}) // the tenant's end
+	uplinkHostMAC = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfc}
+	uplinkOwnMAC  = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfd}
+	gatewayIPv6   = netip.MustParsePrefix("fe80::1/64")
+	anywhereIPv4  = netip.MustParsePrefix("0.0.0.0/0")
+	namespaceWide = []Sysctl{
+		// Replies, redirected packets and VIPs arrive by devices that are not the way back.
+		{Path: "net/ipv4/conf/all/rp_filter", Value: "0", at: stageSysctl},
+		{Path: "net/ipv4/conf/default/rp_filter", Value: "0", at: stageSysctl},
+		// VM to VM passes in and out of one device; nobody here shall learn routes from that.
+		{Path: "net/ipv4/conf/all/send_redirects", Value: "0", at: stageSysctl},
+		{Path: "net/ipv4/conf/default/send_redirects", Value: "0", at: stageSysctl},
+		{Path: "net/ipv4/conf/all/accept_redirects", Value: "0", at: stageSysctl},
+		{Path: "net/ipv4/conf/default/accept_redirects", Value: "0", at: stageSysctl},
+		// The overlay has no multicast: nothing could be found out by duplicate address detection or router discovery.
+		{Path: "net/ipv6/conf/default/accept_dad", Value: "0", at: stageSysctl},
+		{Path: "net/ipv6/conf/default/accept_ra", Value: "0", at: stageSysctl},
+		{Path: "net/ipv6/conf/default/addr_gen_mode", Value: "1", at: stageSysctl},
+		// An edge chooses among hosts by the addresses alone, like the router that it stands in for.
+		{Path: "net/ipv4/fib_multipath_hash_policy", Value: "0", at: stageSysctl},
+		{Path: "net/ipv4/ip_forward", Value: "1", at: stageForwarding},
+		{Path: "net/ipv6/conf/all/forwarding", Value: "1", at: stageForwarding},
+	}
+)
+
+// portSysctls are the parameters of a VM's device: answer ARP for everything that is not the VM, and at once.
+func portSysctls(device string) []Sysctl {
+	return []Sysctl{
+		{Path: "net/ipv4/conf/" + device + "/proxy_arp", Value: "1", Device: device, at: stagePortSysctl},
+		{Path: "net/ipv4/neigh/" + device + "/proxy_delay", Value: "0", Device: device, at: stagePortSysctl},
+	}
+}
+
+// edgeSysctls are the parameters of the devices in an edge's own namespace that public traffic passes.
+func edgeSysctls(device string) []Sysctl {
+	return []Sysctl{
+		{Path: "net/ipv4/conf/" + device + "/forwarding", Value: "1", Device: device, at: stageForwarding},
+		{Path: "net/ipv4/conf/" + device + "/rp_filter", Value: "0", Device: device, at: stageLinkSysctl},
+	}
+}
+
+// Desired computes what the host's kernel should hold. It fails if the underlay address is on no device.
+func Desired(host topology.Host, facts Facts) (State, error) {
+	if facts.Underlay == "" {
+		return nil, fmt.Errorf("no device of this host has the underlay address %s; assign it, or correct the host's underlay in the fleet", host.Underlay)
+	}
+	mtu := MTU(host.Underlay, facts.UnderlayMTU)
+	if mtu < 1280 {
+		return nil, fmt.Errorf("underlay device %s has MTU %d: too small for IPv6 inside VXLAN; raise it to %d at least", facts.Underlay, facts.UnderlayMTU, 1280+facts.UnderlayMTU-mtu)
+	}
+	state := State{HostPlace: nil}
+	edge := false
+	for _, t := range host.Tenants {
+		p := Place(t.Namespace())
+		state[HostPlace] = append(state[HostPlace], Namespace{Name: string(p)})
+		b := builder{tenant: t, mtu: mtu}
+		b.common(host.Underlay, host.Port)
+		if t.Hypervisor {
+			b.hypervisor()
+		}
+		if t.Edge {
+			edge = true
+			b.edge()
+		}
+		state[p] = b.objects
+		state[HostPlace] = append(state[HostPlace], b.host...)
+	}
+	if edge {
+		state[HostPlace] = append(state[HostPlace], sysctls(edgeSysctls(host.Uplink)[:1])...)
+	}
+	return state, nil
+}
+
+// builder collects the objects of one tenant.
+type builder struct {
+	tenant  topology.Tenant
+	mtu     int
+	objects []Object
+	host    []Object
+}
+
+func (b *builder) add(o ...Object) { b.objects = append(b.objects, o...) }
+
+// common is what every host has that holds the tenant: the way to the other holders.
+func (b *builder) common(underlay netip.Addr, port uint16) {
+	t, vx := b.tenant, b.tenant.Device()
+	b.add(sysctls(namespaceWide)...)
+	b.add(
+		VXLAN{Name: vx, VNI: t.VNI, Local: underlay, Port: port, MAC: t.Self.MAC, MTU: b.mtu},
+		Address{Device: vx, Prefix: host(t.Self.IPv4)},
+		Address{Device: vx, Prefix: host(t.Self.IPv6)},
+	)
+	for _, p := range t.Peers {
+		b.add(
+			Neighbour{Device: vx, IP: p.IPv4, MAC: p.MAC},
+			Neighbour{Device: vx, IP: p.IPv6, MAC: p.MAC},
+			FDB{Device: vx, MAC: p.MAC, Dst: p.Underlay},
+		)
+	}
+}
+
+// hypervisor is what a host has for its VMs: their devices, the way to other hosts' VMs, and the way out.
+func (b *builder) hypervisor() {
+	t, vx := b.tenant, b.tenant.Device()
+	for _, r := range t.Remote {
+		b.add(Route{Dst: host(r.Address), Hops: []Hop{{Via: r.Peer.Overlay(r.Address), Device: vx}}})
+	}
+	for _, i := range t.Interfaces {
+		b.add(Port{Device: i.Device, MAC: topology.GatewayMAC}, Address{Device: i.Device, Prefix: gatewayIPv6, port: true})
+		b.add(sysctls(portSysctls(i.Device))...)
+		for _, a := range i.Addresses {
+			b.add(
+				Neighbour{Device: i.Device, IP: a, MAC: i.MAC, port: true},
+				Route{Dst: host(a), Hops: []Hop{{Device: i.Device}}, late: true},
+			)
+		}
+	}
+	// A host that is an edge itself goes out by its own uplink.
+	if t.Edge {
+		return
+	}
+	var out []Hop
+	for _, p := range t.Peers {
+		if p.Edge {
+			out = append(out, Hop{Via: p.IPv4, Device: vx})
+		}
+	}
+	if len(out) > 0 {
+		b.add(Route{Dst: anywhereIPv4, Hops: out})
+	}
+}
+
+// edge is the link to the host's namespace, the public addresses' way in, and the way out.
+func (b *builder) edge() {
+	t, port := b.tenant, b.tenant.UplinkPort()
+	b.add(
+		Uplink{Port: port, MAC: uplinkOwnMAC, PortMAC: uplinkHostMAC, MTU: b.mtu},
+		Neighbour{Device: UplinkDevice, IP: uplinkGateway, MAC: uplinkHostMAC},
+		Route{Dst: anywhereIPv4, Hops: []Hop{{Via: uplinkGateway, Device: UplinkDevice}}},
+	)
+	b.host = append(b.host, Neighbour{Device: port, IP: uplinkTenant, MAC: uplinkOwnMAC})
+	b.host = append(b.host, sysctls(edgeSysctls(port))...)
+	var in []Hop
+	for _, p := range t.Peers {
+		if p.Hypervisor {
+			in = append(in, Hop{Via: p.IPv4, Device: t.Device()})
+		}
+	}
+	for _, a := range t.NAT.Addresses {
+		b.host = append(b.host, Route{Dst: host(a), Hops: []Hop{{Via: uplinkTenant, Device: port}}, late: true})
+		// A hypervisor knows the owner of every port itself and needs no chance.
+		if !t.Hypervisor && len(in) > 0 {
+			b.add(Route{Dst: host(a), Hops: in})
+		}
+	}
+}
+
+// host is the prefix that holds the address alone.
+func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+func sysctls(s []Sysctl) []Object {
+	out := make([]Object, len(s))
+	for i := range s {
+		out[i] = s[i]
+	}
+	return out
+}

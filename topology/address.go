@@ -1,0 +1,31 @@
+package topology
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/portmap"
+)
+
+// GatewayMAC is the link-layer address of the host's end of every VM device: a VM that moves finds the same gateway.
+var GatewayMAC = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfe}
+
+// RouterMAC is a host's link-layer address in every VNI: locally administered, the last three bytes are the id.
+func RouterMAC(id portmap.HostID) config.MAC {
+	return config.MAC{0x02, 0x63, 0x76, byte(id >> 16), byte(id >> 8), byte(id)}
+}
+
+// OverlayIPv4 is a host's IPv4 overlay address in every VNI: the id counted from the start of the prefix.
+func OverlayIPv4(o config.Overlay, id portmap.HostID) netip.Addr {
+	b := o.IPv4.Masked().Addr().As4()
+	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(id))
+	return netip.AddrFrom4(b)
+}
+
+// OverlayIPv6 is a host's IPv6 overlay address in every VNI: the id counted from the start of the prefix.
+func OverlayIPv6(o config.Overlay, id portmap.HostID) netip.Addr {
+	b := o.IPv6.Masked().Addr().As16()
+	binary.BigEndian.PutUint32(b[12:], binary.BigEndian.Uint32(b[12:])+uint32(id))
+	return netip.AddrFrom16(b)
+}

@@ -1,0 +1,99 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/portmap"
+)
+
+// Host is what one host must hold.
+type Host struct {
+	Name     string
+	Underlay netip.Addr
+	// Port is the UDP destination port of the VXLAN encapsulation.
+	Port uint16
+	// Uplink is the device towards the outside world, empty on a host that is no edge.
+	Uplink string
+	// Tenants are sorted by name.
+	Tenants []Tenant
+}
+
+// Tenant is one tenant on the host.
+type Tenant struct {
+	Name string
+	VNI  config.VNI
+	// Hypervisor is true where VMs of the tenant run, Edge where its public traffic comes and goes. Both may be true.
+	Hypervisor, Edge bool
+	// Self is this host, Peers are the others that hold the tenant and are up, by id.
+	Self  Peer
+	Peers []Peer
+	// Interfaces are the VMs' NICs on this host, in the fleet's order.
+	Interfaces []config.Interface
+	// Remote holds the private addresses of VMs elsewhere, in the fleet's order.
+	Remote []Remote
+	// NAT is nil for a tenant without a NAT gateway.
+	NAT *NAT
+}
+
+// Namespace is the name of the tenant's network namespace.
+func (t Tenant) Namespace() string { return NamespacePrefix + t.Name }
+
+// Device is the name of the tenant's VXLAN device, in the tenant's namespace.
+func (t Tenant) Device() string { return fmt.Sprintf("vx%d", t.VNI) }
+
+// UplinkPort is the name of the host's end of the link between an edge and its tenant namespace.
+func (t Tenant) UplinkPort() string { return fmt.Sprintf("cv%d", t.VNI) }
+
+// NamespacePrefix begins the name of every tenant namespace.
+const NamespacePrefix = "culvert-"
+
+// Peer is a host as the others see it inside a VNI.
+type Peer struct {
+	Host       string
+	ID         portmap.HostID
+	Underlay   netip.Addr
+	MAC        config.MAC
+	IPv4, IPv6 netip.Addr
+	// Hypervisor and Edge say what the peer does for this tenant.
+	Hypervisor, Edge bool
+}
+
+// Overlay is the peer's overlay address of the family that reaches addr.
+func (p Peer) Overlay(addr netip.Addr) netip.Addr {
+	if addr.Is4() {
+		return p.IPv4
+	}
+	return p.IPv6
+}
+
+// Remote is a private address that lives on another host.
+type Remote struct {
+	Address netip.Addr
+	Peer    Peer
+}
+
+// NAT is the tenant's NAT gateway as this host plays it.
+type NAT struct {
+	// Addresses are the tenant's public addresses, in the fleet's order.
+	Addresses []netip.Addr
+	// PerInterface is true if every interface has blocks of its own; otherwise the host's sources share the same.
+	PerInterface bool
+	// Sources are the private IPv4 addresses of this host's interfaces that have ports to leave from.
+	Sources []Source
+	// Owners are the blocks that other hosts answer for, retired ones included.
+	Owners []Owner
+}
+
+// Source is a private address and the blocks its new flows leave from, all of one public address.
+type Source struct {
+	Address netip.Addr
+	Blocks  []portmap.Block
+}
+
+// Owner says which host answers for a block.
+type Owner struct {
+	Block portmap.Block
+	Peer  Peer
+}
