@@ -1,0 +1,74 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/portmap"
+)
+
+// Site is one host of a lab, as its agent needs to know it.
+type Site struct {
+	// Host is the host's name in the fleet.
+	Host string
+	// NS is the host's own namespace; it is closed when Converge returns.
+	NS *netns.NS
+	// Prefix goes before the name of every namespace that the agent makes ("lab-hv1-", so "lab-hv1-culvert-acme").
+	Prefix string
+	Fleet  *config.Fleet
+	Lock   *portmap.Lock
+}
+
+// Converge makes one host hold what the fleet and the lock say, once. It stands for the host's agent, so that this package
+// needs to know none. It is called from several goroutines for different hosts.
+type Converge func(ctx context.Context, site Site) error
+
+// parallel is how many hosts converge at once.
+const parallel = 2
+
+// Apply converges hosts to the fleet and the lock: those named, or all that are up. The others keep what they have.
+// The hardware must be that of the fleet ([Lab.Rewire]). A host's failure does not keep the others from converging.
+func (l *Lab) Apply(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock, hosts ...string) error {
+	if l.opts.Converge == nil {
+		return errors.New("lab has no agent: Options.Converge is not set")
+	}
+	if len(hosts) == 0 {
+		for _, h := range fleet.Hosts {
+			if h.State != config.Down {
+				hosts = append(hosts, h.Name)
+			}
+		}
+	}
+	errs := make([]error, len(hosts))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, host := range hosts {
+		group.Go(func() error {
+			errs[i] = l.converge(ctx, fleet, lock, host)
+			return nil
+		})
+	}
+	_ = group.Wait() // the goroutines return nil, their errors are in errs
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lock = lock
+	return errors.Join(append(slices.Clone(errs), l.saveYAML(lockFile, lock))...)
+}
+
+func (l *Lab) converge(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock, host string) (err error) {
+	ns, err := netns.Open(hostNamespace(l.prefix, host))
+	if err != nil {
+		return fmt.Errorf("converge %s: %w", host, err)
+	}
+	defer func() { err = errors.Join(err, ns.Close()) }()
+	if err := l.opts.Converge(ctx, Site{Host: host, NS: ns, Prefix: l.HostPrefix(host), Fleet: fleet, Lock: lock}); err != nil {
+		return fmt.Errorf("converge %s: %w", host, err)
+	}
+	return nil
+}
