@@ -19,12 +19,26 @@ type checker struct {
 	underlays map[netip.Addr]int
 	tenants   map[string]int
 	vnis      map[VNI]int
-	devices   map[device]place
+	devices   map[device]deviceUse
 	publics   map[netip.Addr]publicUse
 }
 
 // device is a network device of a host.
 type device struct{ host, name string }
+
+// deviceUse says which interface of which tenant a device belongs to, or, with noTenant, of which host it is the uplink.
+// There is one for each interface of the fleet, so it is small.
+type deviceUse struct{ tenant, index int32 }
+
+const noTenant = -1
+
+// place returns where the device is named.
+func (u deviceUse) place() place {
+	if u.tenant == noTenant {
+		return top.entry("hosts", int(u.index)).field("uplink")
+	}
+	return top.entry("tenants", int(u.tenant)).entry("interfaces", int(u.index)).field("device")
+}
 
 // check reports all problems.
 func (c *checker) check() {
@@ -33,43 +47,63 @@ func (c *checker) check() {
 	c.checkTenants()
 }
 
-// place is the way to a value in the document, which mirrors the fleet: keys (string) and indexes (int). Positions are
-// looked up when a problem is reported, so a document without problems pays nothing for them.
-type place []any
+// place is the way to a value in the document, which mirrors the fleet. Positions are looked up when a problem is
+// reported, so a document without problems pays next to nothing for them.
+type place struct {
+	steps [maxDepth]step
+	depth int
+}
 
-// at makes a place.
-func at(steps ...any) place { return steps }
+// step leads to a field, or to an entry of the list in a field.
+type step struct {
+	key   string
+	index int // wholeField for the field itself
+}
 
-// in returns the place of a value inside the one at p.
-func (p place) in(steps ...any) place {
-	return append(p[:len(p):len(p)], steps...)
+const (
+	wholeField = -1
+	maxDepth   = 4 // tenants[i].loadBalancers[j].listeners[k].port
+)
+
+// top is the place of the whole document.
+var top place
+
+// field returns the place of a field of the mapping at p.
+func (p place) field(key string) place { return p.entry(key, wholeField) }
+
+// entry returns the place of an entry of the list in a field of the mapping at p.
+func (p place) entry(key string, index int) place {
+	p.steps[p.depth] = step{key, index}
+	p.depth++
+	return p
 }
 
 // find returns the node at the place, and whether it is in the document. If not, the node is the innermost one that is.
 func (c *checker) find(p place) (*yaml.Node, bool) {
 	n := c.root
-	for _, step := range p {
-		next := child(n, step)
-		if next == nil {
+	for _, s := range p.steps[:p.depth] {
+		value := valueOf(n, s.key)
+		if value == nil {
 			return n, false
 		}
-		n = next
+		n = value
+		if s.index == wholeField {
+			continue
+		}
+		if n.Kind != yaml.SequenceNode || s.index >= len(n.Content) {
+			return n, false
+		}
+		n = n.Content[s.index]
 	}
 	return n, true
 }
 
-// child returns the entry of a list or the value of a field, or nil.
-func child(n *yaml.Node, step any) *yaml.Node {
-	switch step := step.(type) {
-	case int:
-		if n.Kind == yaml.SequenceNode && step < len(n.Content) {
-			return n.Content[step]
-		}
-	case string:
-		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == step {
-				return n.Content[i+1]
-			}
+// valueOf returns the value of a mapping's field, or nil. Of a field that is set twice it is the first, as that is the
+// one that was decoded.
+func valueOf(n *yaml.Node, key string) *yaml.Node {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
 		}
 	}
 	return nil
@@ -77,7 +111,8 @@ func child(n *yaml.Node, step any) *yaml.Node {
 
 // problem reports what is wrong at the place, unless the value there was refused before.
 func (c *checker) problem(p place, remedy, format string, args ...any) {
-	if n, _ := c.find(p); !c.refused[n] {
+	if !c.unread(p) {
+		n, _ := c.find(p)
 		c.report(n, fmt.Sprintf(format, args...), remedy)
 	}
 }
@@ -86,6 +121,12 @@ func (c *checker) problem(p place, remedy, format string, args ...any) {
 func (c *checker) has(p place) bool {
 	_, ok := c.find(p)
 	return ok
+}
+
+// unread reports whether the value at the place was refused, so that nothing is known about it.
+func (c *checker) unread(p place) bool {
+	n, _ := c.find(p)
+	return c.refused[n]
 }
 
 // line returns the line of the place.
@@ -137,14 +178,15 @@ func (c *checker) checkDevice(p place, name string) {
 var deviceRegexp = regexp.MustCompile(devicePattern)
 
 // takeDevice reports a device of a host that has another use, and remembers this one.
-func (c *checker) takeDevice(p place, host, name string) {
+func (c *checker) takeDevice(use deviceUse, host, name string) {
 	if host == "" || name == "" {
 		return
 	}
 	key := device{host, name}
 	if first, taken := c.devices[key]; taken {
-		c.problem(p, "give every interface of a host its own device", "device of host %s is already in use (line %d)", host, c.line(first))
+		c.problem(use.place(), "give every interface of a host its own device", "device of host %s is already in use (line %d)",
+			host, c.line(first.place()))
 		return
 	}
-	c.devices[key] = p
+	c.devices[key] = use
 }

@@ -10,19 +10,19 @@ func (c *tenantChecker) checkBalancers() {
 	c.balancers = map[string]int{}
 	c.listeners = map[socket]place{}
 	for i, balancer := range c.tenant.LoadBalancers {
-		p := c.place.in("loadBalancers", i)
-		c.checkName(p.in("name"), balancer.Name, maxName)
+		p := c.place.entry("loadBalancers", i)
+		c.checkName(p.field("name"), balancer.Name, maxName)
 		if first, taken := c.balancers[balancer.Name]; taken && balancer.Name != "" {
-			c.problem(p.in("name"), "give every load balancer of a tenant its own name", "load balancer is already declared (line %d)",
-				c.line(c.place.in("loadBalancers", first, "name")))
+			c.problem(p.field("name"), "give every load balancer of a tenant its own name", "load balancer is already declared (line %d)",
+				c.line(c.place.entry("loadBalancers", first).field("name")))
 		} else {
 			c.balancers[balancer.Name] = i
 		}
-		c.takePublic(p.in("address"), balancer.Address, balancerAddress)
+		c.takePublic(p.field("address"), balancer.Address, balancerAddress)
 		c.checkListeners(p, balancer)
 		c.checkBackends(p, balancer)
 		if balancer.HealthCheck != nil {
-			c.checkHealth(p.in("healthCheck"), *balancer.HealthCheck)
+			c.checkHealth(p.field("healthCheck"), *balancer.HealthCheck)
 		}
 	}
 }
@@ -33,7 +33,7 @@ func (c *tenantChecker) checkListeners(p place, balancer Balancer) {
 		if !balancer.Address.IsValid() || listener.Protocol == "" || listener.Port == 0 {
 			continue
 		}
-		here := p.in("listeners", i, "port")
+		here := p.entry("listeners", i).field("port")
 		key := socket{balancer.Address, listener.Protocol, listener.Port}
 		if first, taken := c.listeners[key]; taken {
 			c.problem(here, "use another port or another address", "%s port of %s already has a listener (line %d)",
@@ -48,14 +48,14 @@ func (c *tenantChecker) checkListeners(p place, balancer Balancer) {
 func (c *tenantChecker) checkBackends(p place, balancer Balancer) {
 	seen := map[string]int{}
 	for i, backend := range balancer.Backends {
-		here := p.in("backends", i, "interface")
+		here := p.entry("backends", i).field("interface")
 		nic, found := c.interfaceNamed(here, backend.Interface)
 		if !found {
 			continue
 		}
 		if first, taken := seen[nic.Name]; taken {
 			c.problem(here, "remove one of the two; weight gives a backend a larger share", "interface is already a backend of %s (line %d)",
-				balancer.Name, c.line(p.in("backends", first, "interface")))
+				balancer.Name, c.line(p.entry("backends", first).field("interface")))
 			continue
 		}
 		seen[nic.Name] = i
@@ -70,16 +70,16 @@ const maxPayload = 1024
 
 // checkHealth checks what the fields of a health check say together.
 func (c *tenantChecker) checkHealth(p place, h HealthCheck) {
-	if h.Timeout > h.Interval {
-		c.problem(p.in("timeout"), "use a shorter timeout or a longer interval", "timeout is longer than the interval of %s", h.Interval)
+	if h.Timeout > h.Interval && !c.unread(p.field("interval")) {
+		c.problem(p.field("timeout"), "use a shorter timeout or a longer interval", "timeout is longer than the interval of %s", h.Interval)
 	}
 	for key, payload := range map[string]string{"send": h.Send, "expect": h.Expect} {
 		if len(payload) > maxPayload {
-			c.problem(p.in(key), fmt.Sprintf("use at most %d", maxPayload), "payload has %d bytes", len(payload))
+			c.problem(p.field(key), fmt.Sprintf("use at most %d", maxPayload), "payload has %d bytes", len(payload))
 		}
 	}
 	if h.Path != "" && (h.Path[0] != '/' || strings.ContainsFunc(h.Path, notInPath)) {
-		c.problem(p.in("path"), "write it as in a request: begin with / and encode other characters with %", "is not a path")
+		c.problem(p.field("path"), "write it as in a request: begin with / and encode other characters with %", "is not a path")
 	}
 	if h.Protocol == "" {
 		return
@@ -91,11 +91,11 @@ func (c *tenantChecker) checkHealth(p place, h HealthCheck) {
 		"send":     h.Protocol.hasPayload(),
 		"expect":   h.Protocol.hasPayload(),
 	} {
-		if !fits && c.has(p.in(key)) {
-			c.problem(p.in(key), fmt.Sprintf("remove %s or use another protocol", key), "a health check with %s has no %s", h.Protocol, key)
+		if !fits && c.has(p.field(key)) {
+			c.problem(p.field(key), fmt.Sprintf("remove %s or use another protocol", key), "a health check with %s has no %s", h.Protocol, key)
 		}
 	}
-	if h.Protocol == CheckUDP && !c.has(p.in("send")) {
+	if h.Protocol == CheckUDP && !c.has(p.field("send")) {
 		c.problem(p, "add send, a payload that a healthy backend answers", "health check with udp has no payload to send")
 	}
 }

@@ -8,8 +8,8 @@ import (
 // checkOverlay checks the prefixes that overlay addresses come from.
 func (c *checker) checkOverlay() {
 	overlay := c.fleet.Overlay
-	c.checkOverlayPrefix(at("overlay", "ipv4"), overlay.IPv4, true, 8, 20)
-	c.checkOverlayPrefix(at("overlay", "ipv6"), overlay.IPv6, false, 32, 96)
+	c.checkOverlayPrefix(top.field("overlay").field("ipv4"), overlay.IPv4, true, 8, 20)
+	c.checkOverlayPrefix(top.field("overlay").field("ipv6"), overlay.IPv6, false, 32, 96)
 }
 
 // checkOverlayPrefix checks the family and the length of a prefix: shortest leaves the operator something outside of
@@ -31,17 +31,19 @@ func (c *checker) checkOverlayPrefix(p place, prefix netip.Prefix, is4 bool, sho
 func (c *checker) checkHosts() {
 	c.hosts = make(map[string]int, len(c.fleet.Hosts))
 	c.underlays = make(map[netip.Addr]int, len(c.fleet.Hosts))
-	c.devices = map[device]place{}
+	c.devices = map[device]deviceUse{}
 	for i, host := range c.fleet.Hosts {
-		p := at("hosts", i)
-		c.checkName(p.in("name"), host.Name, maxName)
+		p := top.entry("hosts", i)
+		c.checkName(p.field("name"), host.Name, maxName)
 		if first, taken := c.hosts[host.Name]; taken && host.Name != "" {
-			c.problem(p.in("name"), "give every host its own name", "host is already declared (line %d)", c.line(at("hosts", first, "name")))
+			c.problem(p.field("name"), "give every host its own name", "host is already declared (line %d)", c.line(top.entry("hosts", first).field("name")))
 		} else {
 			c.hosts[host.Name] = i
 		}
 		c.checkUnderlay(i, host.Underlay)
 		c.checkRoles(p, host)
+		c.checkDevice(p.field("uplink"), host.Uplink)
+		c.takeDevice(deviceUse{noTenant, int32(i)}, host.Name, host.Uplink)
 	}
 }
 
@@ -50,10 +52,10 @@ func (c *checker) checkUnderlay(i int, underlay netip.Addr) {
 	if !underlay.IsValid() {
 		return
 	}
-	p := at("hosts", i, "underlay")
+	p := top.entry("hosts", i).field("underlay")
 	if first, taken := c.underlays[underlay]; taken {
 		c.problem(p, "give every host its own underlay address", "underlay address is already that of host %s (line %d)",
-			c.fleet.Hosts[first].Name, c.line(at("hosts", first, "underlay")))
+			c.fleet.Hosts[first].Name, c.line(top.entry("hosts", first).field("underlay")))
 		return
 	}
 	c.underlays[underlay] = i
@@ -61,7 +63,7 @@ func (c *checker) checkUnderlay(i int, underlay netip.Addr) {
 		if other := c.fleet.Hosts[first]; other.Underlay.IsValid() {
 			if other.Underlay.Is4() != underlay.Is4() {
 				c.problem(p, "use one address family for the whole underlay", "underlay address is %s, that of host %s is %s (line %d)",
-					family(underlay), other.Name, family(other.Underlay), c.line(at("hosts", first, "underlay")))
+					family(underlay), other.Name, family(other.Underlay), c.line(top.entry("hosts", first).field("underlay")))
 			}
 			return
 		}
@@ -73,18 +75,16 @@ func (c *checker) checkRoles(p place, host Host) {
 	seen := map[Role]int{}
 	for i, role := range host.Roles {
 		if first, taken := seen[role]; taken && role != "" {
-			c.problem(p.in("roles", i), "remove one of the two", "role is already given (line %d)", c.line(p.in("roles", first)))
+			c.problem(p.entry("roles", i), "remove one of the two", "role is already given (line %d)", c.line(p.entry("roles", first)))
 		}
 		seen[role] = i
 	}
 	switch _, unknown := seen[""]; {
 	case host.Uplink != "" && !host.Has(Edge) && !unknown && len(host.Roles) > 0:
-		c.problem(p.in("uplink"), "remove uplink or add the role edge", "host %s is not an edge", host.Name)
-	case host.Has(Edge) && !c.has(p.in("uplink")):
+		c.problem(p.field("uplink"), "remove uplink or add the role edge", "host %s is not an edge", host.Name)
+	case host.Has(Edge) && !c.has(p.field("uplink")):
 		c.problem(p, "add uplink, the device that faces the outside world", "edge has no uplink")
 	}
-	c.checkDevice(p.in("uplink"), host.Uplink)
-	c.takeDevice(p.in("uplink"), host.Name, host.Uplink)
 }
 
 // family names the family of an address.

@@ -25,23 +25,23 @@ func (c *tenantChecker) checkNATGateway() {
 	if gateway == nil {
 		return
 	}
-	p := c.place.in("natGateway")
+	p := c.place.field("natGateway")
 	for i, addr := range gateway.Addresses {
 		if addr.Is6() {
-			c.problem(p.in("addresses", i), "use an IPv4 address; IPv6 needs no NAT gateway", "NAT address is an IPv6 address")
+			c.problem(p.entry("addresses", i), "use an IPv4 address; IPv6 needs no NAT gateway", "NAT address is an IPv6 address")
 		}
-		c.takePublic(p.in("addresses", i), addr, natAddress)
+		c.takePublic(p.entry("addresses", i), addr, natAddress)
 	}
-	perHost, perInterface := c.has(p.in("portsPerHost")), c.has(p.in("portsPerInterface"))
+	perHost, perInterface := c.has(p.field("portsPerHost")), c.has(p.field("portsPerInterface"))
 	switch {
 	case perHost && perInterface:
-		c.problem(p.in("portsPerInterface"), "remove one of the two", "portsPerHost is set, too (line %d)", c.line(p.in("portsPerHost")))
+		c.problem(p.field("portsPerInterface"), "remove one of the two", "portsPerHost is set, too (line %d)", c.line(p.field("portsPerHost")))
 	case !perHost && !perInterface:
 		c.problem(p, "add one of them, for example portsPerHost: 1024", "neither portsPerHost nor portsPerInterface is set")
 	}
 	for i, prefix := range gateway.Exempt {
 		if prefix.Addr().Is6() {
-			c.problem(p.in("exempt", i), "remove it; IPv6 is never translated", "exempt prefix is an IPv6 prefix")
+			c.problem(p.entry("exempt", i), "remove it; IPv6 is never translated", "exempt prefix is an IPv6 prefix")
 		}
 	}
 }
@@ -49,22 +49,22 @@ func (c *tenantChecker) checkNATGateway() {
 // checkVirtualIPs checks the tenant's virtual IP addresses.
 func (c *tenantChecker) checkVirtualIPs() {
 	for i, vip := range c.tenant.VirtualIPs {
-		p := c.place.in("virtualIPs", i)
-		nic, found := c.interfaceNamed(p.in("interface"), vip.Interface)
+		p := c.place.entry("virtualIPs", i)
+		nic, found := c.interfaceNamed(p.field("interface"), vip.Interface)
 		seen := map[bool]int{}
 		for j, addr := range vip.Addresses {
 			if !addr.IsValid() {
 				continue
 			}
 			if first, twice := seen[addr.Is4()]; twice {
-				c.problem(p.in("addresses", j), "write one entry for each address", "entry has another %s address (line %d)",
-					family(addr), c.line(p.in("addresses", first)))
+				c.problem(p.entry("addresses", j), "write one entry for each address", "entry has another %s address (line %d)",
+					family(addr), c.line(p.entry("addresses", first)))
 			}
 			seen[addr.Is4()] = j
 			if found && !nic.hasFamily(addr.Is4()) {
-				c.problem(p.in("addresses", j), "give the interface one", "interface %s has no private %s address", nic.Name, family(addr))
+				c.problem(p.entry("addresses", j), "give the interface one", "interface %s has no private %s address", nic.Name, family(addr))
 			}
-			c.takePublic(p.in("addresses", j), addr, virtualIP)
+			c.takePublic(p.entry("addresses", j), addr, virtualIP)
 		}
 	}
 }
@@ -76,7 +76,7 @@ func (c *tenantChecker) takePublic(p place, addr netip.Addr, kind publicKind) {
 	}
 	if i, taken := c.underlays[addr]; taken {
 		c.problem(p, "use another public address", "%s is the underlay address of host %s (line %d)",
-			kind, c.fleet.Hosts[i].Name, c.line(at("hosts", i, "underlay")))
+			kind, c.fleet.Hosts[i].Name, c.line(top.entry("hosts", i).field("underlay")))
 	}
 	if prefix, inside := c.overlayOf(addr); inside {
 		c.problem(p, "use another address, or set overlay to a prefix that is not public", "%s is inside the overlay prefix %s", kind, prefix)

@@ -10,6 +10,7 @@ import (
 type tenantChecker struct {
 	*checker
 	tenant     *Tenant
+	index      int // of the tenant
 	place      place
 	interfaces map[string]int // index by name
 	macs       map[MAC]int
@@ -31,8 +32,8 @@ func (c *checker) checkTenants() {
 	c.vnis = make(map[VNI]int, len(c.fleet.Tenants))
 	c.publics = map[netip.Addr]publicUse{}
 	for i := range c.fleet.Tenants {
-		t := tenantChecker{checker: c, tenant: &c.fleet.Tenants[i], place: at("tenants", i)}
-		t.checkIdentity(i)
+		t := tenantChecker{checker: c, tenant: &c.fleet.Tenants[i], index: i, place: top.entry("tenants", i)}
+		t.checkIdentity()
 		t.checkInterfaces()
 		t.checkTimeouts()
 		t.checkNATGateway()
@@ -42,19 +43,19 @@ func (c *checker) checkTenants() {
 }
 
 // checkIdentity checks the name and the VNI.
-func (c *tenantChecker) checkIdentity(i int) {
+func (c *tenantChecker) checkIdentity() {
 	name, vni := c.tenant.Name, c.tenant.VNI
-	c.checkName(c.place.in("name"), name, maxTenantName)
+	c.checkName(c.place.field("name"), name, maxTenantName)
 	if first, taken := c.tenants[name]; taken && name != "" {
-		c.problem(c.place.in("name"), "give every tenant its own name", "tenant is already declared (line %d)", c.line(at("tenants", first, "name")))
+		c.problem(c.place.field("name"), "give every tenant its own name", "tenant is already declared (line %d)", c.line(top.entry("tenants", first).field("name")))
 	} else {
-		c.tenants[name] = i
+		c.tenants[name] = c.index
 	}
 	if first, taken := c.vnis[vni]; taken && vni != 0 {
-		c.problem(c.place.in("vni"), "give every tenant its own VNI", "VNI is already that of tenant %s (line %d)",
-			c.fleet.Tenants[first].Name, c.line(at("tenants", first, "vni")))
+		c.problem(c.place.field("vni"), "give every tenant its own VNI", "VNI is already that of tenant %s (line %d)",
+			c.fleet.Tenants[first].Name, c.line(top.entry("tenants", first).field("vni")))
 	} else {
-		c.vnis[vni] = i
+		c.vnis[vni] = c.index
 	}
 }
 
@@ -65,17 +66,17 @@ func (c *tenantChecker) checkInterfaces() {
 	c.macs = make(map[MAC]int, count)
 	c.privates = make(map[netip.Addr]int, count)
 	for i, nic := range c.tenant.Interfaces {
-		p := c.place.in("interfaces", i)
-		c.checkName(p.in("name"), nic.Name, maxName)
+		p := c.place.entry("interfaces", i)
+		c.checkName(p.field("name"), nic.Name, maxName)
 		if first, taken := c.interfaces[nic.Name]; taken && nic.Name != "" {
-			c.problem(p.in("name"), "give every interface of a tenant its own name", "interface is already declared (line %d)",
-				c.line(c.place.in("interfaces", first, "name")))
+			c.problem(p.field("name"), "give every interface of a tenant its own name", "interface is already declared (line %d)",
+				c.line(c.place.entry("interfaces", first).field("name")))
 		} else {
 			c.interfaces[nic.Name] = i
 		}
-		c.checkHost(p.in("host"), nic.Host)
-		c.checkDevice(p.in("device"), nic.Device)
-		c.takeDevice(p.in("device"), nic.Host, nic.Device)
+		c.checkHost(p.field("host"), nic.Host)
+		c.checkDevice(p.field("device"), nic.Device)
+		c.takeDevice(deviceUse{int32(c.index), int32(i)}, nic.Host, nic.Device)
 		c.checkMAC(i, nic.MAC)
 		for j, addr := range nic.Addresses {
 			c.checkPrivate(i, j, addr)
@@ -90,16 +91,17 @@ func (c *tenantChecker) checkHost(p place, name string) {
 	}
 	i, ok := c.hosts[name]
 	switch {
+	case !ok && c.unread(top.field("hosts")):
 	case !ok:
 		c.problem(p, "declare the host or name one that is", "no host has this name")
 	case len(c.fleet.Hosts[i].Roles) > 0 && !c.fleet.Hosts[i].Has(Hypervisor):
-		c.problem(p, "move the interface or give the host the role hypervisor", "host is not a hypervisor (line %d)", c.line(at("hosts", i)))
+		c.problem(p, "move the interface or give the host the role hypervisor", "host is not a hypervisor (line %d)", c.line(top.entry("hosts", i)))
 	}
 }
 
 // checkMAC checks that a MAC is a single station's, no other interface's of the tenant and none of the overlay's own.
 func (c *tenantChecker) checkMAC(i int, mac MAC) {
-	p := c.place.in("interfaces", i, "mac")
+	p := c.place.entry("interfaces", i).field("mac")
 	const remedy = "give every interface of a tenant its own unicast MAC address"
 	first, taken := c.macs[mac]
 	switch {
@@ -112,7 +114,7 @@ func (c *tenantChecker) checkMAC(i int, mac MAC) {
 		c.problem(p, "use another first three bytes", "MAC addresses 02:63:76:* and 06:63:76:* are reserved for the overlay")
 	case taken:
 		c.problem(p, remedy, "MAC address is already that of interface %s (line %d)",
-			c.tenant.Interfaces[first].Name, c.line(c.place.in("interfaces", first, "mac")))
+			c.tenant.Interfaces[first].Name, c.line(c.place.entry("interfaces", first).field("mac")))
 	default:
 		c.macs[mac] = i
 	}
@@ -123,7 +125,7 @@ func (c *tenantChecker) checkPrivate(i, j int, addr netip.Addr) {
 	if !addr.IsValid() {
 		return
 	}
-	p := c.place.in("interfaces", i, "addresses", j)
+	p := c.place.entry("interfaces", i).entry("addresses", j)
 	if prefix, inside := c.overlayOf(addr); inside {
 		c.problem(p, "use another address, or set overlay to a prefix that no tenant uses", "private address is inside the overlay prefix %s", prefix)
 	}
@@ -139,10 +141,10 @@ func (c *tenantChecker) checkPrivate(i, j int, addr netip.Addr) {
 func (c *tenantChecker) privateLine(i int, addr netip.Addr) int {
 	for j, have := range c.tenant.Interfaces[i].Addresses {
 		if have == addr {
-			return c.line(c.place.in("interfaces", i, "addresses", j))
+			return c.line(c.place.entry("interfaces", i).entry("addresses", j))
 		}
 	}
-	return c.line(c.place.in("interfaces", i))
+	return c.line(c.place.entry("interfaces", i))
 }
 
 // overlayOf returns the overlay prefix that contains the address.
@@ -161,6 +163,9 @@ func (c *tenantChecker) interfaceNamed(p place, name string) (Interface, bool) {
 		return Interface{}, false
 	}
 	i, ok := c.interfaces[name]
+	if !ok && c.unread(c.place.field("interfaces")) {
+		return Interface{}, false
+	}
 	if !ok {
 		c.problem(p, "declare the interface or name one that is", "tenant %s has no interface of this name", c.tenant.Name)
 		return Interface{}, false
@@ -185,7 +190,7 @@ func (c *tenantChecker) checkTimeouts() {
 		"tcpEstablished": t.TCPEstablished, "tcpTransitory": t.TCPTransitory, "udp": t.UDP, "udpStream": t.UDPStream, "icmp": t.ICMP,
 	} {
 		if d%time.Second != 0 {
-			c.problem(c.place.in("timeouts", key), fmt.Sprintf("write %s", d.Round(time.Second)), "is not a whole number of seconds")
+			c.problem(c.place.field("timeouts").field(key), fmt.Sprintf("write %s", d.Round(time.Second)), "is not a whole number of seconds")
 		}
 	}
 }
