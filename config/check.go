@@ -15,6 +15,7 @@ type checker struct {
 	*document
 	fleet *Fleet
 
+	overlays  []netip.Prefix // those of the overlay that are good
 	hosts     map[string]int // index by name
 	underlays map[netip.Addr]int
 	tenants   map[string]int

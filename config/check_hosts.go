@@ -5,17 +5,24 @@ import (
 	"net/netip"
 )
 
-// checkOverlay checks the prefixes that overlay addresses come from.
+// checkOverlay checks the prefixes that overlay addresses come from. Only good ones are kept for other checks: an
+// address inside a prefix that must change anyway is no problem yet.
 func (c *checker) checkOverlay() {
 	overlay := c.fleet.Overlay
-	c.checkOverlayPrefix(top.field("overlay").field("ipv4"), overlay.IPv4, true, 8, 20)
-	c.checkOverlayPrefix(top.field("overlay").field("ipv6"), overlay.IPv6, false, 32, 96)
+	if c.checkOverlayPrefix("ipv4", overlay.IPv4, true, 8, 20) {
+		c.overlays = append(c.overlays, overlay.IPv4)
+	}
+	if c.checkOverlayPrefix("ipv6", overlay.IPv6, false, 32, 96) {
+		c.overlays = append(c.overlays, overlay.IPv6)
+	}
 }
 
 // checkOverlayPrefix checks the family and the length of a prefix: shortest leaves the operator something outside of
 // it, longest leaves room for hosts and backends.
-func (c *checker) checkOverlayPrefix(p place, prefix netip.Prefix, is4 bool, shortest, longest int) {
+func (c *checker) checkOverlayPrefix(key string, prefix netip.Prefix, is4 bool, shortest, longest int) bool {
+	p := top.field("overlay").field(key)
 	switch f := unsuitable(prefix.Addr()); {
+	case c.unread(p):
 	case prefix.Addr().Is4() != is4 && is4:
 		c.problem(p, "write an IPv4 prefix", "is an IPv6 prefix")
 	case prefix.Addr().Is4() != is4:
@@ -24,7 +31,10 @@ func (c *checker) checkOverlayPrefix(p place, prefix netip.Prefix, is4 bool, sho
 		c.problem(p, fmt.Sprintf("use a length of /%d to /%d", shortest, longest), "overlay prefix has length /%d", prefix.Bits())
 	case f != nil:
 		c.problem(p, f.remedy, "first address %s", f.message)
+	default:
+		return true
 	}
+	return false
 }
 
 // checkHosts checks each host and what must differ between them.

@@ -41,7 +41,7 @@ func (c *tenantChecker) checkNATGateway() {
 	}
 	for i, prefix := range gateway.Exempt {
 		if prefix.Addr().Is6() {
-			c.problem(p.entry("exempt", i), "remove it; IPv6 is never translated", "exempt prefix is an IPv6 prefix")
+			c.problem(p.entry("exempt", i), "remove it; the NAT gateway translates IPv4 only", "exempt prefix is an IPv6 prefix")
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (c *tenantChecker) privateLine(i int, addr netip.Addr) int {
 
 // overlayOf returns the overlay prefix that contains the address.
 func (c *checker) overlayOf(addr netip.Addr) (netip.Prefix, bool) {
-	for _, prefix := range []netip.Prefix{c.fleet.Overlay.IPv4, c.fleet.Overlay.IPv6} {
+	for _, prefix := range c.overlays {
 		if prefix.Contains(addr) {
 			return prefix, true
 		}

@@ -1,0 +1,172 @@
+package config
+
+import (
+	"testing"
+)
+
+// TestPublicProblems breaks NAT gateways and virtual IPs in every way that is known.
+func TestPublicProblems(t *testing.T) {
+	run(t, []problemTest{
+		{
+			name: "NAT address is IPv6",
+			more: `    natGateway: {addresses: ["2001:db8::1"], portsPerHost: 1024}
+`,
+			want: `10:30: "2001:db8::1": NAT address is an IPv6 address; use an IPv4 address; IPv6 needs no NAT gateway`,
+		},
+		{
+			name: "NAT address twice",
+			more: `    natGateway: {addresses: [45.86.152.23, 45.86.152.23], portsPerHost: 1024}
+`,
+			want: `10:44: "45.86.152.23": NAT address is already a NAT address (line 10); use another address for one of the two`,
+		},
+		{
+			name: "NAT address of another tenant",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 1024}
+` + other + `    natGateway: {addresses: [45.86.152.23], portsPerHost: 1024}
+`,
+			want: `15:30: "45.86.152.23": NAT address belongs to tenant acme (line 10); give every tenant its own public addresses`,
+		},
+		{
+			name: "NAT address is an underlay address",
+			more: `    natGateway: {addresses: [192.0.2.9], portsPerHost: 1024}
+`,
+			want: `10:30: "192.0.2.9": NAT address is the underlay address of host lb1 (line 3); use another public address`,
+		},
+		{
+			name: "NAT address inside the overlay",
+			more: `    natGateway: {addresses: [100.127.255.255], portsPerHost: 1024}
+`,
+			want: `10:30: "100.127.255.255": NAT address is inside the overlay prefix 100.64.0.0/10; use another address, or set overlay to a prefix that is not public`,
+		},
+		{
+			name: "NAT address is a private address",
+			more: `    natGateway: {addresses: [10.0.0.47], portsPerHost: 1024}
+`,
+			want: `10:30: "10.0.0.47": NAT address is a private address of interface vm-b (line 9); use another public address`,
+		},
+		{
+			name:  "private address of another tenant may be public",
+			edits: []string{"10.0.0.47", "10.0.0.48"},
+			more: other + `    natGateway: {addresses: [10.0.0.47], portsPerHost: 1024}
+`,
+		},
+		{
+			name: "no ports",
+			more: `    natGateway:
+      addresses: [45.86.152.23]
+`,
+			want: `11:7: "addresses: [45.86.152.23]": neither portsPerHost nor portsPerInterface is set; add one of them, for example portsPerHost: 1024`,
+		},
+		{
+			name: "both ports",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 1024, portsPerInterface: 1024}
+`,
+			want: `10:84: "1024": portsPerHost is set, too (line 10); remove one of the two`,
+		},
+		{
+			name: "ports no multiple",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 1000}
+`,
+			want: `10:59: "1000": is not a multiple of 64 in 64-64512; use 960 or 1024`,
+		},
+		{
+			name: "ports too few",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerInterface: 0}
+`,
+			want: `10:64: "0": is not a multiple of 64 in 64-64512; use 64`,
+		},
+		{
+			name: "ports too many",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerInterface: 64576}
+`,
+			want: `10:64: "64576": is not a multiple of 64 in 64-64512; use 64512`,
+		},
+		{
+			name: "ports enormous",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerInterface: 99999999999999999999}
+`,
+			want: `10:64: "99999999999999999999": is not a multiple of 64 in 64-64512; use 64512`,
+		},
+		{
+			name: "ports negative",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerInterface: -99999999999999999999}
+`,
+			want: `10:64: "-99999999999999999999": is not a multiple of 64 in 64-64512; use 64`,
+		},
+		{
+			name: "ports at the limits",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64512}
+`,
+		},
+		{
+			name: "exempt with host bits",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [10.1.2.3/8]}
+`,
+			want: `10:72: "10.1.2.3/8": has bits set behind its length; write 10.0.0.0/8`,
+		},
+		{
+			name: "exempt IPv6",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: ["2001:db8::/32"]}
+`,
+			want: `10:72: "2001:db8::/32": exempt prefix is an IPv6 prefix; remove it; the NAT gateway translates IPv4 only`,
+		},
+		{
+			name: "exempt is no prefix",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [everything]}
+`,
+			want: `10:72: "everything": is not a prefix; write an address and a length, like 192.0.2.0/24 or 2001:db8::/32`,
+		},
+		{
+			name: "several entries for an interface",
+			more: `    virtualIPs:
+      - {addresses: [45.86.152.30], interface: vm-a}
+      - {addresses: [45.86.152.31, "2001:db8::31"], interface: vm-a}
+`,
+		},
+		{
+			name: "two addresses of a family",
+			more: `    virtualIPs: [{addresses: [45.86.152.30, 45.86.152.31], interface: vm-a}]
+`,
+			want: `10:45: "45.86.152.31": entry has another IPv4 address (line 10); write one entry for each address`,
+		},
+		{
+			name: "virtual IP of an unknown interface",
+			more: `    virtualIPs: [{addresses: [45.86.152.30], interface: vm-z}]
+`,
+			want: `10:57: "vm-z": tenant acme has no interface of this name; declare the interface or name one that is`,
+		},
+		{
+			name: "virtual IP without private address",
+			more: `    virtualIPs: [{addresses: ["2001:db8::30"], interface: vm-b}]
+`,
+			want: `10:31: "2001:db8::30": interface vm-b has no private IPv6 address; give the interface one`,
+		},
+		{
+			name: "virtual IP twice",
+			more: `    virtualIPs: [{addresses: [45.86.152.30], interface: vm-a}, {addresses: [45.86.152.30], interface: vm-b}]
+`,
+			want: `10:77: "45.86.152.30": virtual IP address is already a virtual IP address (line 10); use another address for one of the two`,
+		},
+		{
+			name: "virtual IP is a NAT address",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 1024}
+    virtualIPs: [{addresses: [45.86.152.23], interface: vm-a}]
+`,
+			want: `11:31: "45.86.152.23": virtual IP address is already a NAT address (line 10); use another address for one of the two`,
+		},
+		{
+			name: "virtual IP of another tenant",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 1024}
+` + other + `    virtualIPs: [{addresses: [45.86.152.23], interface: vm-a}]
+`,
+			want: `15:31: "45.86.152.23": virtual IP address belongs to tenant acme (line 10); give every tenant its own public addresses`,
+		},
+		{
+			name: "virtual IP is a balancer's address",
+			more: `    loadBalancers: [{name: web, address: 45.86.152.30, listeners: [{protocol: tcp, port: 443}]}]
+    virtualIPs: [{addresses: [45.86.152.30], interface: vm-a}]
+`,
+			want: `10:42: "45.86.152.30": address of a load balancer is already a virtual IP address (line 11); use another address for one of the two`,
+		},
+	})
+}
