@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// kernelLibraries are the modules by which Go programs speak netlink. A test
+// that links one of them is a test of the kernel.
+var kernelLibraries = []string{
+	"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/moby/ipvs",
+	"github.com/ti-mo/conntrack", "github.com/ti-mo/netfilter", "github.com/vishvananda/netlink",
+}
+
+// testPackage is a package whose tests are to run in the guest.
+type testPackage struct {
+	importPath string
+	dir        string // relative to the module's root
+	binary     string // path of the test binary
+	buildErr   string // why there is none
+}
+
+// goCommand returns a go command that builds for a guest without C libraries.
+func goCommand(root string, args ...string) *exec.Cmd {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return cmd
+}
+
+// moduleRoot returns the folder of the module's go.mod.
+func moduleRoot() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// listed is what "go list -test -json" says of a test binary.
+type listed struct {
+	ImportPath string
+	Dir        string
+	Deps       []string
+}
+
+// findPackages returns the packages with tests that match the patterns, or
+// without patterns all that have tests of the kernel.
+func findPackages(root string, patterns []string) ([]testPackage, error) {
+	kernelOnly := len(patterns) == 0
+	if kernelOnly {
+		patterns = []string{"./..."}
+	}
+	args := append([]string{"list", "-e", "-test", "-json=ImportPath,Dir,Deps"}, patterns...)
+	cmd := goCommand(root, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list packages: %w: %s", err, stderr.String())
+	}
+	return parseList(root, bytes.NewReader(out), kernelOnly)
+}
+
+func parseList(root string, r io.Reader, kernelOnly bool) ([]testPackage, error) {
+	var packages []testPackage
+	for dec := json.NewDecoder(r); ; {
+		var one listed
+		if err := dec.Decode(&one); errors.Is(err, io.EOF) {
+			return packages, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("list packages: %w", err)
+		}
+		path, isTest := strings.CutSuffix(one.ImportPath, ".test")
+		if !isTest || kernelOnly && !slices.ContainsFunc(one.Deps, isKernelLibrary) {
+			continue
+		}
+		dir, err := filepath.Rel(root, one.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("list packages: %w", err)
+		}
+		packages = append(packages, testPackage{importPath: path, dir: dir})
+	}
+}
+
+// isKernelLibrary reports whether an import path, with or without go list's
+// mark for the test it was compiled for, is in one of the libraries.
+func isKernelLibrary(path string) bool {
+	path, _, _ = strings.Cut(path, " ")
+	return slices.ContainsFunc(kernelLibraries, func(lib string) bool {
+		return path == lib || strings.HasPrefix(path, lib+"/")
+	})
+}
+
+// buildTests builds the packages' test binaries into dir. What does not build
+// is noted in its package.
+func buildTests(root, dir string, packages []testPackage) {
+	// Every build has parallel steps of its own; linking has not.
+	slots := make(chan struct{}, 2)
+	var group sync.WaitGroup
+	for i := range packages {
+		p := &packages[i]
+		p.binary = filepath.Join(dir, strings.ReplaceAll(p.dir, "/", "-")+".test")
+		group.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			// Without symbol tables the initramfs is a third smaller; traces keep their lines.
+			cmd := goCommand(root, "test", "-c", "-ldflags=-s -w", "-o", p.binary, p.importPath)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				p.buildErr = fmt.Sprintf("%s%v\n", out, err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// buildProgram builds one program of ours for the guest.
+func buildProgram(root, output, path string) error {
+	cmd := goCommand(root, "build", "-trimpath", "-ldflags=-s -w", "-o", output, path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", path, err, out)
+	}
+	return nil
+}
