@@ -93,5 +93,5 @@ func pointsAtText(doc string, p Problem) bool {
 		return false
 	}
 	rest := string(line[p.Column-1:])
-	return strings.HasPrefix(strings.TrimLeft(rest, `"'`), p.Text)
+	return strings.HasPrefix(rest, p.Text) || strings.HasPrefix(strings.TrimLeft(rest, `"'`), p.Text)
 }

@@ -26,9 +26,9 @@ type document struct {
 
 // read parses the bytes into d.root. It reports whether there is something to decode.
 func (d *document) read() bool {
-	if i := invalidUTF8(d.data); i >= 0 {
+	if i := unreadable(d.data); i >= 0 {
 		line, column := d.position(i)
-		d.add(line, column, d.source(line, column), "is not UTF-8", "save the file in the encoding UTF-8")
+		d.add(line, column, d.source(line, column), "is not a character of UTF-8 text", "save the file in UTF-8 without control characters")
 		return false
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(d.data))
@@ -81,12 +81,13 @@ func (d *document) add(line, column int, text, message, remedy string) {
 
 // report appends a problem with the node n.
 func (d *document) report(n *yaml.Node, message, remedy string) {
-	text := d.source(n.Line, n.Column)
-	// An anchor or a tag stands before the value, and a block's value begins on the next line: there the line is what
-	// the operator sees at the position.
-	if n.Kind == yaml.ScalarNode && n.Anchor == "" && n.Style&(yaml.TaggedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
-		text = clip(n.Value)
+	text := d.rest(n.Line, n.Column)
+	// An anchor, a tag or an escape, or a value that goes on in the next line, leave the value different from what the
+	// operator sees at the position; then what the operator sees is the text.
+	if n.Kind == yaml.ScalarNode && strings.HasPrefix(strings.TrimLeft(text, `"'`), n.Value) {
+		text = n.Value
 	}
+	text = clip(text)
 	d.add(n.Line, n.Column, text, message, remedy)
 }
 
@@ -99,19 +100,22 @@ func (d *document) refuse(n *yaml.Node, message, remedy string) {
 	d.report(n, message, remedy)
 }
 
-// source returns what the line holds from the column on.
-func (d *document) source(line, column int) string {
+// source returns what the line holds from the column on, as far as a problem quotes it.
+func (d *document) source(line, column int) string { return clip(d.rest(line, column)) }
+
+// rest returns what the line holds from the column on.
+func (d *document) rest(line, column int) string {
 	if d.lines == nil {
 		d.lines = splitLines(string(d.data))
 	}
 	if line > len(d.lines) {
 		return ""
 	}
-	rest := []rune(d.lines[line-1])
-	if column > len(rest) {
+	characters := []rune(d.lines[line-1])
+	if column > len(characters) {
 		return ""
 	}
-	return clip(strings.TrimRight(string(rest[column-1:]), " \t"))
+	return strings.TrimRight(string(characters[column-1:]), " \t")
 }
 
 // position returns line and column of a byte of the data.
@@ -140,17 +144,20 @@ func clip(s string) string {
 	return s
 }
 
-// invalidUTF8 returns the offset of the first byte that is no UTF-8, or -1.
-func invalidUTF8(data []byte) int {
-	if utf8.Valid(data) {
-		return -1
-	}
-	offset := 0
-	for {
-		r, size := utf8.DecodeRune(data[offset:])
-		if r == utf8.RuneError && size <= 1 {
-			return offset
+// unreadable returns the offset of the first byte that is no printable UTF-8 text (YAML 1.2 section 5.1), or -1. The
+// parser refuses such input, too, but does not say where it is.
+func unreadable(data []byte) int {
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		switch {
+		case r == utf8.RuneError && size == 1,
+			r < ' ' && r != '\t' && r != '\n' && r != '\r',
+			r >= 0x7f && r < 0xa0 && r != 0x85,
+			r == 0xfffe || r == 0xffff,
+			r == 0xfeff && i > 0:
+			return i
 		}
-		offset += size
+		i += size
 	}
+	return -1
 }
