@@ -38,11 +38,17 @@ func Encode(lock *Lock) ([]byte, error) {
 		e.open("hosts", "")
 		byNumber(lock.Hosts, func(name string, id HostID) { e.number(name, uint32(id), "  ") })
 	}
-	if len(lock.Tenants) > 0 {
-		e.open("tenants", "")
-	}
+	opened := false
 	for _, name := range slices.Sorted(maps.Keys(lock.Tenants)) {
-		e.tenant(name, lock.Tenants[name])
+		t := lock.Tenants[name]
+		if len(t.Claims) == 0 && len(t.Backends) == 0 {
+			continue
+		}
+		if !opened {
+			e.open("tenants", "")
+			opened = true
+		}
+		e.tenant(name, t)
 	}
 	if e.err != nil {
 		return nil, fmt.Errorf("encode lock: %w", e.err)
@@ -65,9 +71,6 @@ type encoder struct {
 }
 
 func (e *encoder) tenant(name string, t *Tenant) {
-	if len(t.Claims) == 0 && len(t.Backends) == 0 {
-		return
-	}
 	e.open(name, "  ")
 	e.claims(sectionHosts, t, func(c Claim) (string, []Block) { return c.Claimant.Host, c.Blocks })
 	e.claims(sectionInterfaces, t, func(c Claim) (string, []Block) { return c.Claimant.Interface, c.Blocks })

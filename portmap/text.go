@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // AppendText appends the block as the lock file has it, as in "45.86.152.23:1024-2047".
@@ -103,7 +104,7 @@ func cutName(line string) (name, rest string, err error) {
 		return "", "", fmt.Errorf("%q: the quotes do not close", line)
 	}
 	name, err = strconv.Unquote(quoted)
-	if err != nil || strconv.QuoteToASCII(name) != quoted {
+	if err != nil || !utf8.ValidString(name) || strconv.QuoteToASCII(name) != quoted {
 		return "", "", fmt.Errorf("name %s is not quoted the way this file is written", quoted)
 	}
 	rest, ok := strings.CutPrefix(line[len(quoted):], ":")
