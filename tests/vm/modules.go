@@ -3,6 +3,9 @@ package main
 // modules is what a kernel needs for Culvert and for the tests of it. Those
 // that these depend on come along by themselves, and what is built in is fine.
 var modules = []string{
+	// The machine's way to report, so that it can report what comes after.
+	"virtio_pci", "virtio_console",
+
 	// For checksums of nf_tables' dependencies; modprobe would find it by an alias.
 	"crc32c_generic",
 

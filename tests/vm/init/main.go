@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -28,12 +29,13 @@ func boot() error {
 	if err := mountAll(); err != nil {
 		return err
 	}
-	port, err := openPort(wire.Port)
-	if err != nil {
-		return err
+	// The port may itself need modules, which come first in the plan.
+	plan, err := prepare()
+	port, portErr := openPort(wire.Port)
+	if portErr != nil {
+		return errors.Join(err, portErr)
 	}
 	report := wire.NewWriter(port)
-	plan, err := prepare()
 	if err != nil {
 		_ = report.Write(wire.Frame{Kind: wire.Fatal, Text: err.Error()})
 	} else {

@@ -112,3 +112,18 @@ func TestParseModinfo(t *testing.T) {
 		t.Errorf("soft is %v, want %v", soft, want)
 	}
 }
+
+func TestWithoutSignature(t *testing.T) {
+	signature := "sig" + "\x01\x02\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x03"
+	for _, tt := range []struct{ name, data, want string }{
+		{"signed", "module" + signature + signatureMark, "module"},
+		{"unsigned", "module", "module"},
+		{"only the mark", signatureMark, signatureMark},
+		{"a length beyond the file", "\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff" + signatureMark,
+			"\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff" + signatureMark},
+	} {
+		if got := withoutSignature([]byte(tt.data)); string(got) != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
