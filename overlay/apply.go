@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/topology"
 )
 
 func (o Namespace) put(h *handle) error {
@@ -69,7 +70,7 @@ func (o Uplink) put(h *handle) error {
 	if err != nil {
 		return err
 	}
-	if err := h.remove(UplinkDevice); err != nil {
+	if err := h.remove(topology.UplinkDevice); err != nil {
 		return err
 	}
 	if err := host.remove(o.Port); err != nil {
@@ -77,7 +78,7 @@ func (o Uplink) put(h *handle) error {
 	}
 	err = host.LinkAdd(&netlink.Veth{
 		LinkAttrs:        netlink.LinkAttrs{Name: o.Port, MTU: o.MTU, HardwareAddr: hw(o.PortMAC), TxQLen: -1},
-		PeerName:         UplinkDevice,
+		PeerName:         topology.UplinkDevice,
 		PeerHardwareAddr: hw(o.MAC),
 		PeerMTU:          uint32(o.MTU),
 		PeerNamespace:    netlink.NsFd(h.ns.Fd()),
@@ -85,10 +86,10 @@ func (o Uplink) put(h *handle) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(host.setUp(o.Port), h.setUp(UplinkDevice))
+	return errors.Join(host.setUp(o.Port), h.setUp(topology.UplinkDevice))
 }
 
-func (o Uplink) drop(h *handle) error { return h.remove(UplinkDevice) }
+func (o Uplink) drop(h *handle) error { return h.remove(topology.UplinkDevice) }
 
 // put moves the VM's device in from the host's namespace, unless it is in place already.
 func (o Port) put(h *handle) error {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/topology"
 )
 
@@ -34,12 +33,7 @@ func MTU(underlay netip.Addr, underlayMTU int) int {
 	return underlayMTU - overheadIPv6
 }
 
-// The two ends of an edge's veth: link-local gateways (RFC 3927) that exist in the neighbour tables alone.
 var (
-	uplinkGateway = netip.AddrFrom4([4]byte{169, 254, 99, 1}) // the host's end
-	uplinkTenant  = netip.AddrFrom4([4]byte{169, 254, 99, 2}) // the tenant's end
-	uplinkHostMAC = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfc}
-	uplinkOwnMAC  = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfd}
 	gatewayIPv6   = netip.MustParsePrefix("fe80::1/64")
 	anywhereIPv4  = netip.MustParsePrefix("0.0.0.0/0")
 	namespaceWide = []Sysctl{
@@ -173,11 +167,11 @@ func (b *builder) hypervisor() {
 func (b *builder) edge() {
 	t, port := b.tenant, b.tenant.UplinkPort()
 	b.add(
-		Uplink{Port: port, MAC: uplinkOwnMAC, PortMAC: uplinkHostMAC, MTU: b.mtu},
-		Neighbour{Device: UplinkDevice, IP: uplinkGateway, MAC: uplinkHostMAC},
-		Route{Dst: anywhereIPv4, Hops: []Hop{{Via: uplinkGateway, Device: UplinkDevice}}},
+		Uplink{Port: port, MAC: topology.UplinkTenantMAC, PortMAC: topology.UplinkHostMAC, MTU: b.mtu},
+		Neighbour{Device: topology.UplinkDevice, IP: topology.UplinkHost, MAC: topology.UplinkHostMAC},
+		Route{Dst: anywhereIPv4, Hops: []Hop{{Via: topology.UplinkHost, Device: topology.UplinkDevice}}},
 	)
-	b.host = append(b.host, Neighbour{Device: port, IP: uplinkTenant, MAC: uplinkOwnMAC})
+	b.host = append(b.host, Neighbour{Device: port, IP: topology.UplinkTenant, MAC: topology.UplinkTenantMAC})
 	b.host = append(b.host, sysctls(edgeSysctls(port))...)
 	var in []Hop
 	for _, p := range t.Peers {
@@ -186,7 +180,7 @@ func (b *builder) edge() {
 		}
 	}
 	for _, a := range t.NAT.Addresses {
-		b.host = append(b.host, Route{Dst: host(a), Hops: []Hop{{Via: uplinkTenant, Device: port}}, late: true})
+		b.host = append(b.host, Route{Dst: host(a), Hops: []Hop{{Via: topology.UplinkTenant, Device: port}}, late: true})
 		// A hypervisor knows the owner of every port itself and needs no chance.
 		if !t.Hypervisor && len(in) > 0 {
 			b.add(Route{Dst: host(a), Hops: in})

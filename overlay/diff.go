@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/culvertnet/culvert/topology"
 )
 
 // Verb says what a step does to its object.
@@ -103,7 +105,7 @@ func (p Plan) Renewed(place Place, link string) bool {
 		if v, ok := s.Object.(VXLAN); ok && s.Place == place && v.Name == link {
 			return s.Verb == Add || s.Verb == Change && !v.outlives(s.Old)
 		}
-		if _, ok := s.Object.(Uplink); ok && s.Place == place && link == UplinkDevice && s.Verb != Remove {
+		if _, ok := s.Object.(Uplink); ok && s.Place == place && link == topology.UplinkDevice && s.Verb != Remove {
 			return true
 		}
 	}
@@ -191,7 +193,7 @@ func (d *differ) links() {
 				d.renewed[link{place, o.Name}] = old == nil || !o.outlives(old)
 			case Uplink:
 				changed := old == nil || old.String() != o.String()
-				d.renewed[link{place, UplinkDevice}] = changed
+				d.renewed[link{place, topology.UplinkDevice}] = changed
 				d.renewed[link{HostPlace, o.Port}] = changed
 			case Port:
 				d.renewed[link{place, o.Device}] = old == nil

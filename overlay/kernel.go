@@ -80,20 +80,37 @@ func (k *Kernel) Close() error {
 	return errors.Join(errs...)
 }
 
-// Apply carries out the steps in order. A step that fails does not stop the others.
-func (k *Kernel) Apply(steps []Step) error {
-	var errs []error
+// Failure is a step that could not be done.
+type Failure struct {
+	Step Step
+	Err  error
+}
+
+// Error names the step, the place and the reason.
+func (f Failure) Error() string {
+	where := "the host's namespace"
+	if f.Step.Place != HostPlace {
+		where = string(f.Step.Place)
+	}
+	return fmt.Sprintf("%s %s in %s: %v", f.Step.Verb, f.Step.Object, where, f.Err)
+}
+
+// Unwrap returns the reason.
+func (f Failure) Unwrap() error { return f.Err }
+
+// Apply carries out the steps in order. A step that fails does not stop the others; which ones failed is returned.
+func (k *Kernel) Apply(steps []Step) []Failure {
+	var failures []Failure
 	for _, s := range steps {
 		if err := k.apply(s); err != nil {
-			where := "the host's namespace"
-			if s.Place != HostPlace {
-				where = string(s.Place)
-			}
-			errs = append(errs, fmt.Errorf("%s %s in %s: %w", s.Verb, s.Object, where, err))
+			failures = append(failures, Failure{s, err})
 		}
 	}
-	return errors.Join(errs...)
+	return failures
 }
+
+// NS opens a tenant's namespace; errors.Is(err, netns.ErrNotExist) if there is none.
+func (k *Kernel) NS(place Place) (*netns.NS, error) { return netns.Open(k.prefix + string(place)) }
 
 func (k *Kernel) apply(s Step) error {
 	h, err := k.at(s.Place)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/topology"
 )
 
 // Place is where an object lives: the name of a tenant namespace, or [HostPlace].
@@ -16,9 +17,6 @@ const HostPlace Place = ""
 
 // Protocol marks our routes among others' (rtm_protocol, linux/rtnetlink.h: values above 4 are user space's to choose).
 const Protocol = 146
-
-// UplinkDevice is an edge tenant namespace's end of the veth to the host's namespace.
-const UplinkDevice = "uplink"
 
 // Object is one thing that the kernel holds for us. Two objects are the same thing if place and key are equal, and equal
 // if their text is.
@@ -149,10 +147,10 @@ func (o VXLAN) outlives(old Object) bool {
 }
 
 func (o Uplink) String() string {
-	return fmt.Sprintf("link %s address %s mtu %d type veth peer %s address %s in the host's namespace", UplinkDevice, o.MAC, o.MTU, o.Port, o.PortMAC) + upDown(o.down)
+	return fmt.Sprintf("link %s address %s mtu %d type veth peer %s address %s in the host's namespace", topology.UplinkDevice, o.MAC, o.MTU, o.Port, o.PortMAC) + upDown(o.down)
 }
-func (o Uplink) key() string    { return "link " + UplinkDevice }
-func (o Uplink) device() string { return UplinkDevice }
+func (o Uplink) key() string    { return "link " + topology.UplinkDevice }
+func (o Uplink) device() string { return topology.UplinkDevice }
 func (o Uplink) stage() stage   { return stageLink }
 
 func (o Port) String() string {

@@ -108,7 +108,7 @@ func (o *observer) tenant() {
 		}
 		switch {
 		case l.Attrs().Flags&net.FlagLoopback != 0:
-		case name == UplinkDevice && l.Type() == "veth":
+		case name == topology.UplinkDevice && l.Type() == "veth":
 			o.uplink(l)
 		default:
 			o.ports[name] = true
@@ -142,7 +142,7 @@ func (o *observer) host() {
 
 // isUplinkPort recognises the host's end of an edge's veth.
 func isUplinkPort(l netlink.Link) bool {
-	return l.Type() == "veth" && mac(l.Attrs().HardwareAddr) == uplinkHostMAC
+	return l.Type() == "veth" && mac(l.Attrs().HardwareAddr) == topology.UplinkHostMAC
 }
 
 func (o *observer) readLinks() {

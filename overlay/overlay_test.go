@@ -63,7 +63,7 @@ func TestTry(t *testing.T) {
 		p := Diff(o, want)
 		t.Logf("%s", p)
 		for _, steps := range [][]Step{p.Detach(), p.Prepare(), p.Attach(), p.Release()} {
-			if err := k.Apply(steps); err != nil {
+			if err := k.Apply(steps); len(err) != 0 {
 				t.Fatal(err)
 			}
 		}
@@ -73,7 +73,7 @@ func TestTry(t *testing.T) {
 	p := Diff(o, must(Desired(ex, o.Facts)))
 	t.Logf("%s", p)
 	for _, steps := range [][]Step{p.Detach(), p.Prepare(), p.Attach(), p.Release()} {
-		if err := k.Apply(steps); err != nil {
+		if err := k.Apply(steps); len(err) != 0 {
 			t.Fatal(err)
 		}
 	}

@@ -11,6 +11,18 @@ import (
 // GatewayMAC is the link-layer address of the host's end of every VM device: a VM that moves finds the same gateway.
 var GatewayMAC = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfe}
 
+// The veth between an edge's own namespace and a tenant's. Its addresses are link-local (RFC 3927) and exist in neighbour
+// tables alone.
+var (
+	UplinkHost      = netip.AddrFrom4([4]byte{169, 254, 99, 1})
+	UplinkTenant    = netip.AddrFrom4([4]byte{169, 254, 99, 2})
+	UplinkHostMAC   = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfc}
+	UplinkTenantMAC = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfd}
+)
+
+// UplinkDevice is the tenant namespace's end of that veth; [Tenant.UplinkPort] names the host's.
+const UplinkDevice = "uplink"
+
 // RouterMAC is a host's link-layer address in every VNI: locally administered, the last three bytes are the id.
 func RouterMAC(id portmap.HostID) config.MAC {
 	return config.MAC{0x02, 0x63, 0x76, byte(id >> 16), byte(id >> 8), byte(id)}

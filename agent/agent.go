@@ -1,0 +1,244 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/nft"
+	"github.com/culvertnet/culvert/overlay"
+	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/topology"
+)
+
+// Agent keeps one host. It is not for concurrent use.
+type Agent struct {
+	name   string
+	kernel *overlay.Kernel
+}
+
+// Open returns the agent of the named host, whose own namespace is given. prefix goes before the names of the tenant
+// namespaces; it is empty on a real host and tells hosts of one machine apart in a lab. Call Close when done.
+func Open(host *netns.NS, prefix, name string) *Agent {
+	return &Agent{name: name, kernel: overlay.Open(host, prefix)}
+}
+
+// Close gives all sockets back.
+func (a *Agent) Close() error { return a.kernel.Close() }
+
+// Plan is all that would change on a host.
+type Plan struct {
+	Host    string
+	Overlay overlay.Plan
+	// Rules are the changes of rules by place, in the order of the places.
+	Rules []Rules
+	// Notes say which parts of the fleet this version does not carry out.
+	Notes []string
+}
+
+// Rules is the change of one namespace's rules.
+type Rules struct {
+	Place overlay.Place
+	Plan  nft.Plan
+}
+
+// Empty reports whether the kernel is as it should be.
+func (p Plan) Empty() bool { return p.Overlay.Empty() && len(p.Rules) == 0 }
+
+// Lines returns a line for each change, in the order in which they are made.
+func (p Plan) Lines() []string {
+	var out []string
+	for _, phase := range [][]overlay.Step{p.Overlay.Detach(), p.Overlay.Prepare()} {
+		for _, s := range phase {
+			out = append(out, s.String())
+		}
+	}
+	for _, r := range p.Rules {
+		for _, l := range r.Plan.Lines {
+			sign, rest, _ := strings.Cut(l, " ")
+			out = append(out, fmt.Sprintf("%s %s: nft %s", sign, r.Place, rest))
+		}
+	}
+	for _, phase := range [][]overlay.Step{p.Overlay.Attach(), p.Overlay.Release()} {
+		for _, s := range phase {
+			out = append(out, s.String())
+		}
+	}
+	return out
+}
+
+// String prints a line for each change, each device waited for and each note.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, l := range p.Lines() {
+		fmt.Fprintln(&b, l)
+	}
+	for _, w := range p.Overlay.Waiting {
+		fmt.Fprintln(&b, w)
+	}
+	for _, n := range p.Notes {
+		fmt.Fprintln(&b, "note:", n)
+	}
+	return b.String()
+}
+
+// Plan compares the kernel with the fleet. It changes nothing.
+func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
+	host, err := topology.For(fleet, lock, a.name)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan, err := a.plan(host)
+	plan.Notes = notBuilt(fleet)
+	return plan, err
+}
+
+// Cleanup plans the removal of everything that is ours on the host, whatever the fleet says. VM devices go back to the
+// host's namespace.
+func (a *Agent) Cleanup() (Plan, error) { return a.plan(topology.Host{Name: a.name}) }
+
+func (a *Agent) plan(host topology.Host) (Plan, error) {
+	observed, err := a.kernel.Observe(host.Underlay)
+	if err != nil {
+		return Plan{}, err
+	}
+	desired := overlay.State{}
+	if host.Underlay.IsValid() {
+		if desired, err = overlay.Desired(host, observed.Facts); err != nil {
+			return Plan{}, fmt.Errorf("host %s: %w", a.name, err)
+		}
+	}
+	plan := Plan{Host: a.name, Overlay: overlay.Diff(observed, desired)}
+	for _, t := range host.Tenants {
+		place := overlay.Place(t.Namespace())
+		rules, err := a.rules(place, t, plan.Overlay)
+		if err != nil {
+			return plan, err
+		}
+		if !rules.Empty() {
+			plan.Rules = append(plan.Rules, Rules{place, rules})
+		}
+	}
+	return plan, nil
+}
+
+// rules plans the rules of one tenant.
+func (a *Agent) rules(place overlay.Place, t topology.Tenant, links overlay.Plan) (nft.Plan, error) {
+	desired := nft.Desired(t)
+	ns, err := a.kernel.NS(place)
+	if errors.Is(err, netns.ErrNotExist) {
+		return nft.Diff(nil, desired), nil
+	}
+	if err != nil {
+		return nft.Plan{}, err
+	}
+	defer func() { _ = ns.Close() }()
+	conn, err := nft.Dial(ns)
+	if err != nil {
+		return nft.Plan{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	observed, err := conn.Observe()
+	if err != nil {
+		return nft.Plan{}, fmt.Errorf("observe the rules of %s: %w", place, err)
+	}
+	for _, device := range []string{t.Device(), topology.UplinkDevice} {
+		if links.Renewed(place, device) {
+			observed = nft.Forget(observed, device)
+		}
+	}
+	return nft.Diff(observed, desired), nil
+}
+
+// Apply carries a plan out. What is for one tenant does not stop for another's failure; a tenant whose overlay or rules
+// failed gets no traffic attached. The error joins all failures.
+func (a *Agent) Apply(p Plan) error {
+	r := run{agent: a, failed: make(map[overlay.Place]bool)}
+	r.steps(p.Overlay.Detach())
+	r.steps(p.Overlay.Prepare())
+	for _, rules := range p.Rules {
+		if r.failed[rules.Place] {
+			continue
+		}
+		if err := a.applyRules(rules); err != nil {
+			r.fail(rules.Place, fmt.Errorf("change the rules of %s: %w", rules.Place, err))
+		}
+	}
+	r.steps(p.Overlay.Attach())
+	r.steps(p.Overlay.Release())
+	return errors.Join(r.errs...)
+}
+
+// run is one Apply under way.
+type run struct {
+	agent  *Agent
+	failed map[overlay.Place]bool
+	errs   []error
+}
+
+func (r *run) fail(place overlay.Place, err error) {
+	r.errs = append(r.errs, err)
+	if place != overlay.HostPlace {
+		r.failed[place] = true
+	}
+}
+
+func (r *run) steps(steps []overlay.Step) {
+	steps = slices.DeleteFunc(steps, func(s overlay.Step) bool { return s.Verb != overlay.Remove && r.failed[s.Place] })
+	for _, f := range r.agent.kernel.Apply(steps) {
+		place := f.Step.Place
+		if ns, ok := f.Step.Object.(overlay.Namespace); ok {
+			place = overlay.Place(ns.Name)
+		}
+		r.fail(place, f)
+	}
+}
+
+func (a *Agent) applyRules(r Rules) error {
+	ns, err := a.kernel.NS(r.Place)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ns.Close() }()
+	conn, err := nft.Dial(ns)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	return conn.Apply(r.Plan)
+}
+
+// notBuilt names what the fleet asks for and this version does not do.
+func notBuilt(fleet *config.Fleet) []string {
+	var out []string
+	for _, t := range fleet.Tenants {
+		for _, part := range []struct {
+			name  string
+			there bool
+		}{
+			{"virtualIPs", len(t.VirtualIPs) > 0},
+			{"loadBalancers", len(t.LoadBalancers) > 0},
+			{"natGateway.exempt", t.NATGateway != nil && len(t.NATGateway.Exempt) > 0},
+			{"conntrack", t.Conntrack != config.ConntrackLimit{}},
+			{"timeouts", t.Timeouts != config.Timeouts{}},
+		} {
+			if part.there {
+				out = append(out, fmt.Sprintf("%s of tenant %s: valid, but this version does not carry it out yet", part.name, t.Name))
+			}
+		}
+	}
+	return out
+}
+
+// Overlay returns the overlay address of a host, for those who look at routes and neighbours.
+func Overlay(fleet *config.Fleet, lock *portmap.Lock, host string) (netip.Addr, bool) {
+	id, ok := lock.Hosts[host]
+	if !ok {
+		return netip.Addr{}, false
+	}
+	return topology.OverlayIPv4(fleet.Overlay, id), true
+}

@@ -1,0 +1,200 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/userdata"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/netns"
+)
+
+// Conn reads and writes the tables of one namespace. It is not for concurrent use.
+type Conn struct {
+	ns *netns.NS
+	// reader is the library's, writer is ours: the library cannot put an expression of ours into its transactions.
+	reader *nftables.Conn
+	writer *netlink.Conn
+}
+
+// Dial opens the netfilter sockets of a namespace. Call Close when done; the namespace is the caller's.
+func Dial(ns *netns.NS) (*Conn, error) {
+	reader, err := nftables.New(nftables.WithNetNSFd(ns.Fd()), nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("open a netfilter socket in %s: %w", ns.Name(), err)
+	}
+	writer, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: ns.Fd()})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open a netfilter socket in %s: %w", ns.Name(), err), reader.CloseLasting())
+	}
+	// Errors then say what the kernel did not like; without it there is just a number.
+	if err := writer.SetOption(netlink.ExtendedAcknowledge, true); err != nil {
+		return nil, errors.Join(err, reader.CloseLasting(), writer.Close())
+	}
+	return &Conn{ns: ns, reader: reader, writer: writer}, nil
+}
+
+// Close gives the sockets back.
+func (c *Conn) Close() error { return errors.Join(c.reader.CloseLasting(), c.writer.Close()) }
+
+// Apply carries out the plan in one transaction: on an error nothing has changed.
+func (c *Conn) Apply(p Plan) error {
+	t := transaction{index: c.index}
+	for _, step := range p.steps {
+		step(&t)
+	}
+	return t.commit(c.writer)
+}
+
+// index finds the index of a device of the namespace.
+func (c *Conn) index(device string) (index int, err error) {
+	err = c.ns.Do(func() error {
+		link, err := net.InterfaceByName(device)
+		if err == nil {
+			index = link.Index
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("find device %s: %w", device, err)
+	}
+	return index, nil
+}
+
+// Observe reads our tables. Rules are known by their digest alone.
+func (c *Conn) Observe() ([]Table, error) {
+	tables, err := c.reader.ListTables()
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	var out []Table
+	for _, t := range tables {
+		if t.Name != TableName {
+			continue
+		}
+		table, err := c.table(t)
+		if err != nil {
+			return nil, fmt.Errorf("read table %s %s: %w", Family(t.Family), t.Name, err)
+		}
+		out = append(out, table)
+	}
+	return out, nil
+}
+
+func (c *Conn) table(t *nftables.Table) (Table, error) {
+	out := Table{Family: Family(t.Family)}
+	counters, err := c.counters(t)
+	if err != nil {
+		return out, err
+	}
+	for name := range counters {
+		out.Counters = append(out.Counters, Counter{name})
+	}
+	sets, err := c.reader.GetSets(t)
+	if err != nil {
+		return out, err
+	}
+	for _, s := range sets {
+		set := Set{Name: s.Name, Key: typeOf(s.KeyType), Range: s.DataInterval, Elements: make(map[string]string)}
+		if s.IsMap {
+			set.Data = typeOf(s.DataType)
+		}
+		elements, err := c.reader.GetSetElements(s)
+		if err != nil {
+			return out, fmt.Errorf("read set %s: %w", s.Name, err)
+		}
+		for _, e := range elements {
+			set.Elements[string(e.Key)] = string(e.Val)
+		}
+		out.Sets = append(out.Sets, set)
+	}
+	chains, err := c.chains(out.Family)
+	if err != nil {
+		return out, err
+	}
+	for _, chain := range chains {
+		rules, err := c.reader.GetRules(t, &nftables.Chain{Table: t, Name: chain.Name})
+		if err != nil {
+			return out, fmt.Errorf("read chain %s: %w", chain.Name, err)
+		}
+		for _, r := range rules {
+			chain.Rules = append(chain.Rules, Rule{Digest: digestOf(r.UserData)})
+		}
+		out.Chains = append(out.Chains, chain)
+	}
+	return out, nil
+}
+
+// Count is the value of a counter.
+type Count struct{ Packets, Bytes uint64 }
+
+// Counters reads all named counters of our tables in the namespace, by "family/name".
+func (c *Conn) Counters() (map[string]Count, error) {
+	tables, err := c.reader.ListTables()
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	out := make(map[string]Count)
+	for _, t := range tables {
+		if t.Name != TableName {
+			continue
+		}
+		counters, err := c.counters(t)
+		if err != nil {
+			return nil, err
+		}
+		for name, n := range counters {
+			out[Family(t.Family).String()+"/"+name] = n
+		}
+	}
+	return out, nil
+}
+
+func (c *Conn) counters(t *nftables.Table) (map[string]Count, error) {
+	objects, err := c.reader.GetObjects(t)
+	if err != nil {
+		return nil, fmt.Errorf("read counters: %w", err)
+	}
+	out := make(map[string]Count)
+	for _, o := range objects {
+		if o, ok := o.(*nftables.CounterObj); ok {
+			out[o.Name] = Count{Packets: o.Packets, Bytes: o.Bytes}
+		}
+	}
+	return out, nil
+}
+
+// typeOf reads a type back; nil for one that is not ours.
+func typeOf(d nftables.SetDatatype) Type {
+	var t Type
+	for _, name := range strings.Split(d.Name, " . ") {
+		at := -1
+		for f := range fields {
+			if fields[f].typ.Name == name {
+				at = f
+			}
+		}
+		if at < 0 {
+			return nil
+		}
+		t = append(t, Field(at))
+	}
+	return t
+}
+
+// commentPrefix begins the comment of every rule of ours; the digest follows.
+const commentPrefix = "culvert #"
+
+func comment(digest string) []byte {
+	return userdata.AppendString(nil, userdata.TypeComment, commentPrefix+digest)
+}
+
+func digestOf(data []byte) string {
+	s, _ := userdata.GetString(data, userdata.TypeComment)
+	return strings.TrimPrefix(s, commentPrefix)
+}

@@ -1,0 +1,237 @@
+package nft
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Plan is the way from the observed tables to the desired ones, for one transaction.
+type Plan struct {
+	// Lines say what changes, one line each, in nft's words.
+	Lines []string
+	steps []func(*transaction)
+}
+
+// Empty reports whether there is nothing to do.
+func (p Plan) Empty() bool { return len(p.steps) == 0 }
+
+// String prints the lines.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, l := range p.Lines {
+		fmt.Fprintln(&b, l)
+	}
+	return b.String()
+}
+
+func (p *Plan) say(format string, args ...any) {
+	p.Lines = append(p.Lines, fmt.Sprintf(format, args...))
+}
+
+func (p *Plan) do(step func(*transaction)) { p.steps = append(p.steps, step) }
+
+// Diff plans the way from observed to desired. Elements are removed before others are added, so that a key can get other
+// data; rules come last, when all that they name is there.
+func Diff(observed, desired []Table) Plan {
+	var p Plan
+	for _, was := range observed {
+		if find(desired, was.Family) == nil {
+			p.say("- table %s %s", was.Family, TableName)
+			p.do(func(t *transaction) { t.deleteTable(was.Family) })
+		}
+	}
+	for _, want := range desired {
+		was := find(observed, want.Family)
+		switch {
+		case was == nil:
+			p.say("+ table %s %s", want.Family, TableName)
+			p.do(func(t *transaction) { t.addTable(want.Family) })
+			p.fill(Table{Family: want.Family}, want)
+		case !evolves(*was, want):
+			p.say("~ table %s %s: made anew", want.Family, TableName)
+			p.do(func(t *transaction) { t.deleteTable(want.Family); t.addTable(want.Family) })
+			p.fill(Table{Family: want.Family}, want)
+		default:
+			p.fill(*was, want)
+		}
+	}
+	return p
+}
+
+func find(tables []Table, f Family) *Table {
+	for i := range tables {
+		if tables[i].Family == f {
+			return &tables[i]
+		}
+	}
+	return nil
+}
+
+// evolves reports whether the table can become the other without being made anew: no set changes its type, no chain its
+// hook.
+func evolves(was, want Table) bool {
+	for _, s := range want.Sets {
+		if old := was.set(s.Name); old != nil && !old.sameType(s) {
+			return false
+		}
+	}
+	for _, c := range want.Chains {
+		old := was.chain(c.Name)
+		if old != nil && baseText(*old) != baseText(c) {
+			return false
+		}
+		// The device went and took the chain along; other rules of the table hold its old index.
+		if old == nil && c.Base != nil && want.Family == NetdevFamily {
+			return false
+		}
+	}
+	return true
+}
+
+// Forget returns the tables without the chain of the device: as they are once the device has been made anew.
+func Forget(tables []Table, device string) []Table {
+	out := slices.Clone(tables)
+	for i := range out {
+		out[i].Chains = slices.DeleteFunc(slices.Clone(out[i].Chains), func(c Chain) bool { return c.Base != nil && c.Base.Device == device })
+	}
+	return out
+}
+
+func baseText(c Chain) string {
+	if c.Base == nil {
+		return ""
+	}
+	return c.Base.String()
+}
+
+func (s Set) sameType(o Set) bool {
+	return s.Key.String() == o.Key.String() && s.Data.String() == o.Data.String() && s.Range == o.Range
+}
+
+func (t Table) set(name string) *Set {
+	for i := range t.Sets {
+		if t.Sets[i].Name == name {
+			return &t.Sets[i]
+		}
+	}
+	return nil
+}
+
+func (t Table) chain(name string) *Chain {
+	for i := range t.Chains {
+		if t.Chains[i].Name == name {
+			return &t.Chains[i]
+		}
+	}
+	return nil
+}
+
+// fill plans the way from one table to the other, which can evolve from it.
+func (p *Plan) fill(was, want Table) {
+	f := want.Family
+	for _, c := range want.Counters {
+		if !slices.Contains(was.Counters, c) {
+			p.say("+ %s counter %s", f, c.Name)
+			p.do(func(t *transaction) { t.addCounter(f, c) })
+		}
+	}
+	for i, s := range want.Sets {
+		old := was.set(s.Name)
+		if old == nil {
+			p.say("+ %s set %s", f, s.Name)
+			p.do(func(t *transaction) { t.addSet(f, s, uint32(i)+1) })
+			old = &Set{}
+		}
+		p.elements(f, *old, s)
+	}
+	for _, c := range want.Chains {
+		if was.chain(c.Name) == nil {
+			p.say("+ %s chain %s", f, c.Name)
+			p.do(func(t *transaction) { t.addChain(f, c) })
+		}
+	}
+	for _, c := range want.Chains {
+		p.rules(f, was.chain(c.Name), c)
+	}
+	for _, c := range was.Chains {
+		if want.chain(c.Name) == nil {
+			p.say("- %s chain %s", f, c.Name)
+			p.do(func(t *transaction) { t.deleteRules(f, c.Name) })
+		}
+	}
+	for _, c := range was.Chains {
+		if want.chain(c.Name) == nil {
+			p.do(func(t *transaction) { t.deleteChain(f, c.Name) })
+		}
+	}
+	for _, s := range was.Sets {
+		if want.set(s.Name) == nil {
+			p.say("- %s set %s", f, s.Name)
+			p.do(func(t *transaction) { t.deleteSet(f, s.Name) })
+		}
+	}
+	for _, c := range was.Counters {
+		if !slices.Contains(want.Counters, c) {
+			p.say("- %s counter %s", f, c.Name)
+			p.do(func(t *transaction) { t.deleteCounter(f, c.Name) })
+		}
+	}
+}
+
+// elements plans the way from one set's elements to the other's.
+func (p *Plan) elements(f Family, was, want Set) {
+	var gone, added []element
+	for _, k := range was.sorted() {
+		if value, stays := want.Elements[k]; !stays || value != was.Elements[k] {
+			gone = append(gone, element{k, was.Elements[k]})
+		}
+	}
+	for _, k := range want.sorted() {
+		if value, known := was.Elements[k]; !known || value != want.Elements[k] {
+			added = append(added, element{k, want.Elements[k]})
+		}
+	}
+	p.sayElements("-", f, want, gone)
+	p.sayElements("+", f, want, added)
+	if len(gone) > 0 {
+		p.do(func(t *transaction) { t.deleteElements(f, want, gone) })
+	}
+	if len(added) > 0 {
+		p.do(func(t *transaction) { t.addElements(f, want, added) })
+	}
+}
+
+// sayElements prints the first few of many.
+func (p *Plan) sayElements(sign string, f Family, s Set, list []element) {
+	const few = 4
+	for i, e := range list {
+		if i == few && len(list) > few+1 {
+			p.say("%s %s %s { ... %d more }", sign, f, s.Name, len(list)-few)
+			return
+		}
+		p.say("%s %s %s { %s }", sign, f, s.Name, s.element(e.key, e.value))
+	}
+}
+
+// rules plans new rules for the chain if the digests differ.
+func (p *Plan) rules(f Family, was *Chain, want Chain) {
+	digest := func(r Rule) string { return r.Digest }
+	if was != nil && slices.EqualFunc(was.Rules, want.Rules, func(a, b Rule) bool { return digest(a) == digest(b) }) {
+		return
+	}
+	if was != nil {
+		p.do(func(t *transaction) { t.deleteRules(f, want.Name) })
+		for _, r := range was.Rules {
+			if !slices.ContainsFunc(want.Rules, func(w Rule) bool { return w.Digest == r.Digest }) {
+				p.say("- %s %s: rule #%s", f, want.Name, r.Digest)
+			}
+		}
+	}
+	for _, r := range want.Rules {
+		if was == nil || !slices.ContainsFunc(was.Rules, func(w Rule) bool { return w.Digest == r.Digest }) {
+			p.say("+ %s %s: %s", f, want.Name, r.Text)
+		}
+		p.do(func(t *transaction) { t.addRule(f, want.Name, r) })
+	}
+}

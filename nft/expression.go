@@ -1,0 +1,71 @@
+package nft
+
+import (
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// expression is one instruction of a rule.
+type expression interface {
+	// encode returns the content of an NFTA_LIST_ELEM: the expression's name and its attributes.
+	encode(c encoding) ([]byte, error)
+}
+
+// encoding is what an expression may depend on when it is sent.
+type encoding struct {
+	family Family
+	// index finds the interface index of a device of the namespace.
+	index func(device string) (int, error)
+}
+
+// plain is an expression that the library knows.
+type plain struct{ expr.Any }
+
+func (p plain) encode(c encoding) ([]byte, error) { return expr.Marshal(byte(c.family), p.Any) }
+
+// forward sends the packet out of a device to a neighbour, past routing: the kernel's nft_fwd_netdev.c. The library has no
+// such expression. The kernel decrements the TTL and drops the packet when it is used up.
+type forward struct {
+	// Device is put into register deviceRegister by a load that comes with this expression.
+	deviceRegister uint32
+	// address is the register with the neighbour's IPv4 address.
+	address uint32
+}
+
+// Attributes of the fwd expression (enum nft_fwd_attributes in linux/netfilter/nf_tables.h).
+const (
+	attrFwdDevice  = 1 // NFTA_FWD_SREG_DEV
+	attrFwdAddress = 2 // NFTA_FWD_SREG_ADDR
+	attrFwdFamily  = 3 // NFTA_FWD_NFPROTO
+)
+
+func (f forward) encode(encoding) ([]byte, error) {
+	data, err := netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: attrFwdDevice, Data: binaryutil.BigEndian.PutUint32(f.deviceRegister)},
+		{Type: attrFwdAddress, Data: binaryutil.BigEndian.PutUint32(f.address)},
+		{Type: attrFwdFamily, Data: binaryutil.BigEndian.PutUint32(unix.NFPROTO_IPV4)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: unix.NFTA_EXPR_NAME, Data: []byte("fwd\x00")},
+		{Type: unix.NLA_F_NESTED | unix.NFTA_EXPR_DATA, Data: data},
+	})
+}
+
+// loadIndex puts the interface index of a device into a register, as it is when the rule is sent.
+type loadIndex struct {
+	device   string
+	register uint32
+}
+
+func (l loadIndex) encode(c encoding) ([]byte, error) {
+	index, err := c.index(l.device)
+	if err != nil {
+		return nil, err
+	}
+	return plain{&expr.Immediate{Register: l.register, Data: binaryutil.NativeEndian.PutUint32(uint32(index))}}.encode(c)
+}

@@ -1,0 +1,118 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/google/nftables"
+
+	"github.com/culvertnet/culvert/config"
+)
+
+// Field is the type of one field of a set's key or of a map's data.
+type Field int
+
+// The fields. In keys of several fields each is padded to four bytes.
+const (
+	IPv4     Field = iota // an IPv4 address
+	IPv6                  // an IPv6 address
+	MAC                   // an Ethernet address
+	Port                  // a transport port, 0-65535
+	Protocol              // an IP protocol number, 0-255
+	ICMPType              // an ICMP type, 0-255
+	Slot                  // a number 0-63, in the host's byte order
+)
+
+// fields holds what is known of every field: the kernel's size in bytes and nft's type.
+var fields = [...]struct {
+	size int
+	typ  nftables.SetDatatype
+}{
+	IPv4:     {4, nftables.TypeIPAddr},
+	IPv6:     {16, nftables.TypeIP6Addr},
+	MAC:      {6, nftables.TypeEtherAddr},
+	Port:     {2, nftables.TypeInetService},
+	Protocol: {1, nftables.TypeInetProto},
+	ICMPType: {1, nftables.TypeICMPType},
+	Slot:     {4, nftables.TypeMark},
+}
+
+// format prints the value of one field.
+func (f Field) format(b []byte) string {
+	switch f {
+	case IPv4, IPv6:
+		a, _ := netip.AddrFromSlice(b[:fields[f].size])
+		return a.String()
+	case MAC:
+		return config.MAC(b[:6]).String()
+	case Port:
+		return fmt.Sprint(binary.BigEndian.Uint16(b))
+	case Slot:
+		return fmt.Sprintf("%#08x", binary.NativeEndian.Uint32(b))
+	default:
+		return fmt.Sprint(b[0])
+	}
+}
+
+// Type is a key or a value: one field, or several put together.
+type Type []Field
+
+// size is the length of a value in bytes. A single field is not padded.
+func (t Type) size() int {
+	if len(t) == 1 {
+		return fields[t[0]].size
+	}
+	n := 0
+	for _, f := range t {
+		n += padded(f)
+	}
+	return n
+}
+
+func padded(f Field) int { return (fields[f].size + 3) &^ 3 }
+
+// String prints the type as nft does.
+func (t Type) String() string {
+	names := make([]string, len(t))
+	for i, f := range t {
+		names[i] = fields[f].typ.Name
+	}
+	return strings.Join(names, " . ")
+}
+
+// datatype is the type as nft numbers it.
+func (t Type) datatype() nftables.SetDatatype {
+	parts := make([]nftables.SetDatatype, len(t))
+	for i, f := range t {
+		parts[i] = fields[f].typ
+	}
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return nftables.MustConcatSetType(parts...)
+}
+
+// format prints a value.
+func (t Type) format(b string) string {
+	parts := make([]string, len(t))
+	for i, f := range t {
+		parts[i] = f.format([]byte(b))
+		if len(t) > 1 {
+			b = b[padded(f):]
+		}
+	}
+	return strings.Join(parts, " . ")
+}
+
+// Value builds the bytes of a value, field by field; the fields' sizes are the callers' to get right.
+type Value []byte
+
+func (v Value) addr(a netip.Addr) Value { return append(v, a.AsSlice()...) }
+func (v Value) mac(m config.MAC) Value  { return append(v, m[:]...) }
+func (v Value) byte(b byte) Value       { return append(v, b) }
+func (v Value) slot(n int) Value        { return binary.NativeEndian.AppendUint32(v, uint32(n)) }
+
+// port appends a port padded to four bytes, as a field among others.
+func (v Value) port(p uint16) Value { return append(binary.BigEndian.AppendUint16(v, p), 0, 0) }

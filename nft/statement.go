@@ -1,0 +1,266 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/portmap"
+)
+
+// statement is a part of a rule: what it says and what it does. Above each stands the nft line it compiles to.
+type statement struct {
+	text        string
+	expressions []expression
+}
+
+func says(text string, exprs ...expr.Any) statement {
+	s := statement{text: text}
+	for _, e := range exprs {
+		s.expressions = append(s.expressions, plain{e})
+	}
+	return s
+}
+
+// Registers. 1 is the first 16-byte register, 9-11 are its 4-byte parts after the first (8): the fields of a key of several
+// fields that begins in register 1 lie in 1, 9, 10, 11 (enum nft_registers in linux/netfilter/nf_tables.h).
+const (
+	reg1 = unix.NFT_REG_1
+	reg2 = unix.NFT_REG_2
+	reg3 = unix.NFT_REG_3
+	// The second, third and fourth field of a key or value that begins in register 1.
+	reg1Field2 = unix.NFT_REG32_00 + 1
+	reg1Field3 = unix.NFT_REG32_00 + 2
+	reg1Field4 = unix.NFT_REG32_00 + 3
+	// Scratch for a hash of three fields, and where its result goes.
+	hash1 = unix.NFT_REG32_00 + 8
+	hash2 = unix.NFT_REG32_00 + 9
+	hash3 = unix.NFT_REG32_00 + 10
+)
+
+func load(base expr.PayloadBase, offset, length, register uint32) *expr.Payload {
+	return &expr.Payload{DestRegister: register, Base: base, Offset: offset, Len: length}
+}
+
+func network(offset, length, register uint32) *expr.Payload {
+	return load(expr.PayloadBaseNetworkHeader, offset, length, register)
+}
+
+func transport(offset, length, register uint32) *expr.Payload {
+	return load(expr.PayloadBaseTransportHeader, offset, length, register)
+}
+
+func equal(data ...byte) *expr.Cmp { return &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: data} }
+
+func in(set string) *expr.Lookup { return &expr.Lookup{SourceRegister: reg1, SetName: set} }
+
+func mask(register uint32, bits ...byte) *expr.Bitwise {
+	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: uint32(len(bits)), Mask: bits, Xor: make([]byte, len(bits))}
+}
+
+// meta protocol ip: the dependency of everything that follows; nft does not print it.
+func isIPv4() statement {
+	return says("", &expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: reg1}, equal(0x08, 0x00))
+}
+
+// ether saddr @SET
+func etherSource(set string) statement {
+	return says("ether saddr @"+set, load(expr.PayloadBaseLLHeader, 6, 6, reg1), in(set))
+}
+
+// ether saddr != @SET
+func etherSourceNot(set string) statement {
+	return says("ether saddr != @"+set, load(expr.PayloadBaseLLHeader, 6, 6, reg1), &expr.Lookup{SourceRegister: reg1, SetName: set, Invert: true})
+}
+
+// meta iiftype ether: without it there may be no Ethernet header to look at; nft does not print it.
+func isEthernet() statement {
+	return says("", &expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: reg1}, equal(binaryutil.NativeEndian.PutUint16(unix.ARPHRD_ETHER)...))
+}
+
+// ip saddr @SET
+func source(set string) statement { return says("ip saddr @"+set, network(12, 4, reg1), in(set)) }
+
+// ip daddr @SET
+func destination(set string) statement { return says("ip daddr @"+set, network(16, 4, reg1), in(set)) }
+
+// ip protocol @SET
+func protocol(set string) statement { return says("ip protocol @"+set, network(9, 1, reg1), in(set)) }
+
+// ip frag-off & 0x3fff == 0: neither a later fragment nor a first one (RFC 791: 13 bits offset, 1 bit "more").
+func whole() statement {
+	return says("ip frag-off & 16383 == 0", network(6, 2, reg1), mask(reg1, 0x3f, 0xff), equal(0, 0))
+}
+
+// meta l4proto PROTOCOL: the dependency of what is in the transport header; nft does not print it.
+func carries(protocol byte) statement {
+	return says("", &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, equal(protocol))
+}
+
+// icmp type TYPE
+func icmp(name string, typ byte) []statement {
+	return []statement{
+		carries(unix.IPPROTO_ICMP),
+		says("icmp type "+name, transport(0, 1, reg1), equal(typ)),
+	}
+}
+
+// icmp type @SET
+func icmpIn(set string) []statement {
+	return []statement{
+		carries(unix.IPPROTO_ICMP),
+		says("icmp type @"+set, transport(0, 1, reg1), in(set)),
+	}
+}
+
+// @th,OFFSET,BITS VALUE
+func raw(offset uint32, value byte) statement {
+	return says(fmt.Sprintf("@th,%d,8 %#x", offset*8, value), transport(offset, 1, reg1), equal(value))
+}
+
+// @th,OFFSET,8 @SET
+func rawIn(offset uint32, set string) statement {
+	return says(fmt.Sprintf("@th,%d,8 @%s", offset*8, set), transport(offset, 1, reg1), in(set))
+}
+
+// iifname NAME
+func inDevice(name string) statement {
+	return says(fmt.Sprintf("iifname %q", name), &expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, equal(ifname(name)...))
+}
+
+// oifname NAME
+func outDevice(name string) statement {
+	return says(fmt.Sprintf("oifname %q", name), &expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, equal(ifname(name)...))
+}
+
+func ifname(name string) []byte {
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, name)
+	return b
+}
+
+// rt ip nexthop @SET: the route's gateway, or the destination itself if it has none.
+func nexthop(set string) statement {
+	return says("rt ip nexthop @"+set, &expr.Rt{Register: reg1, Key: expr.RtNexthop4}, in(set))
+}
+
+// ct state STATE
+func ctState(name string, bits uint32) statement {
+	return says("ct state "+name, &expr.Ct{Key: expr.CtKeySTATE, Register: reg1},
+		mask(reg1, binaryutil.NativeEndian.PutUint32(bits)...),
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)})
+}
+
+// ct status snat
+func ctSourceTranslated() statement {
+	const snat = 1 << 4 // IPS_SRC_NAT, linux/netfilter/nf_conntrack_common.h
+	return says("ct status snat", &expr.Ct{Key: expr.CtKeySTATUS, Register: reg1},
+		mask(reg1, binaryutil.NativeEndian.PutUint32(snat)...),
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)})
+}
+
+// tcp flags syn / syn,rst tcp option maxseg size set rt mtu: a segment fits every hop's MTU, both ways.
+func clampMSS() []statement {
+	const maxseg, sizeAt = 2, 2 // TCP option kind 2, its value at byte 2 (RFC 9293 section 3.2)
+	return []statement{
+		carries(unix.IPPROTO_TCP),
+		says("tcp flags syn / syn,rst", transport(13, 1, reg1), mask(reg1, 0x06), equal(0x02)),
+		says("tcp option maxseg size set rt mtu",
+			&expr.Rt{Register: reg1, Key: expr.RtTCPMSS},
+			&expr.Exthdr{SourceRegister: reg1, Type: maxseg, Offset: sizeAt, Len: 2, Op: expr.ExthdrOpTcpopt}),
+	}
+}
+
+// counter name NAME
+func count(c Counter) statement {
+	return says(fmt.Sprintf("counter name %q", c.Name), &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: c.Name})
+}
+
+// notrack
+func notrack() statement { return says("notrack", &expr.Notrack{}) }
+
+func accept() statement { return says("accept", &expr.Verdict{Kind: expr.VerdictAccept}) }
+func drop() statement   { return says("drop", &expr.Verdict{Kind: expr.VerdictDrop}) }
+
+// jump CHAIN
+func jump(chain string) statement {
+	return says("jump "+chain, &expr.Verdict{Kind: expr.VerdictJump, Chain: chain})
+}
+
+// goto CHAIN
+func goTo(chain string) statement {
+	return says("goto "+chain, &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain})
+}
+
+// reject with icmp admin-prohibited: type 3 code 13 (RFC 1812 section 5.2.7.1). The kernel limits the rate of ICMP errors.
+func rejectProhibited() statement {
+	const adminProhibited = 13
+	return says("reject with icmp admin-prohibited", &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: adminProhibited})
+}
+
+// fwd ip to ip daddr . PORT & 0xffc0 map @owners device DEVICE, with a counter for the hits. A key that the map lacks ends
+// the rule before the counter. port is where the port is: an offset in bytes from the transport header.
+func redirect(portText string, port uint32, owners string, hits Counter, device string) statement {
+	granule := binary.BigEndian.AppendUint16(nil, ^uint16(portmap.Granule-1))
+	s := says(
+		fmt.Sprintf("counter name %q fwd ip to ip daddr . %s map @%s device %q", hits.Name, portText, owners, device),
+		network(16, 4, reg1), transport(port, 2, reg1Field2), mask(reg1Field2, granule...),
+		&expr.Lookup{SourceRegister: reg1, DestRegister: reg2, IsDestRegSet: true, SetName: owners},
+		&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: hits.Name},
+	)
+	s.expressions = append(s.expressions, loadIndex{device, reg3}, forward{deviceRegister: reg3, address: reg2})
+	return s
+}
+
+// slotSeed makes the slot of a flow the same on every host and across restarts; "culv" in ASCII.
+const slotSeed = 0x63756c76
+
+// jhash ip saddr . th sport . ip protocol mod 64: the slot of a new flow. The destination is left out, so that a private
+// address and port keep their public ones for all destinations (RFC 4787 REQ-1, endpoint-independent mapping).
+func slot(register uint32) []expr.Any {
+	return []expr.Any{
+		network(12, 4, hash1), transport(0, 2, hash2), network(9, 1, hash3),
+		&expr.Hash{SourceRegister: hash1, DestRegister: register, Length: 12, Modulus: portmap.Slots, Seed: slotSeed, Type: expr.HashTypeJenkins},
+	}
+}
+
+var slotText = fmt.Sprintf("jhash ip saddr . th sport . ip protocol mod %d seed %#x", portmap.Slots, slotSeed)
+
+// snat ip to KEY map @MAP, the data being an address and a range of ports.
+func snat(keyText, blocks string, key ...expr.Any) statement {
+	key = append(key,
+		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: blocks},
+		&expr.NAT{
+			Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4,
+			RegAddrMin: reg1, RegProtoMin: reg1Field2, RegAddrMax: reg1Field3, RegProtoMax: reg1Field4, Specified: true,
+		})
+	return says(fmt.Sprintf("snat ip to %s map @%s", keyText, blocks), key...)
+}
+
+// snat ip to SLOT map @MAP
+func snatBySlot(blocks string) statement { return snat(slotText, blocks, slot(reg1)...) }
+
+// snat ip to ip saddr map @MAP
+func snatBySource(blocks string) statement { return snat("ip saddr", blocks, network(12, 4, reg1)) }
+
+// snat ip to ip saddr . SLOT map @MAP
+func snatBySourceAndSlot(blocks string) statement {
+	return snat("ip saddr . "+slotText, blocks, append(slot(reg1Field2), network(12, 4, reg1))...)
+}
+
+// all joins statements and lists of them.
+func all(parts ...any) []statement {
+	var out []statement
+	for _, p := range parts {
+		switch p := p.(type) {
+		case statement:
+			out = append(out, p)
+		case []statement:
+			out = append(out, p...)
+		}
+	}
+	return out
+}
