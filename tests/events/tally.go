@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -15,8 +16,11 @@ type Tally struct {
 	order   []key
 	results map[key]*Result
 	builds  map[string]*strings.Builder // output of builds by import path
-	broken  []string                    // failures that no package stands for
+	broken  []broken
 }
+
+// broken is a failure that no package stands for.
+type broken struct{ stream, text string }
 
 // key names a test, or a package where Test is empty.
 type key struct{ stream, pkg, test string }
@@ -77,7 +81,7 @@ func (t *Tally) Read(stream Stream, r io.Reader, watch func(Event)) error {
 
 // Break records a failure of a stream that is not one of its packages'.
 func (t *Tally) Break(stream Stream, text string) {
-	t.broken = append(t.broken, stream.Name+": "+text)
+	t.broken = append(t.broken, broken{stream.Name, text})
 }
 
 // Add adds one event.
@@ -130,7 +134,10 @@ type Results struct {
 
 // Results sorts the outcomes.
 func (t *Tally) Results() Results {
-	out := Results{Broken: t.broken}
+	var out Results
+	for _, b := range t.broken {
+		out.Broken = append(out.Broken, b.stream+": "+b.text)
+	}
 	parents, failedBelow := t.parents()
 	for _, k := range t.order {
 		r := *t.results[k]
@@ -183,6 +190,12 @@ func (t *Tally) output(k key) string {
 // Counts returns the numbers of the closing line.
 func (r Results) Counts() (passed, failed, skipped int) {
 	return len(r.Passed), len(r.Failed) + len(r.Broken), len(r.Skipped)
+}
+
+// Failed reports whether anything of a stream failed so far.
+func (t *Tally) Failed(stream Stream) bool {
+	return slices.ContainsFunc(t.broken, func(b broken) bool { return b.stream == stream.Name }) ||
+		slices.ContainsFunc(t.Results().Failed, func(r Result) bool { return r.Stream.Name == stream.Name })
 }
 
 // OK reports whether something passed and nothing failed.

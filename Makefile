@@ -1,0 +1,54 @@
+# The build and the tests. "make test" sets up what it needs on Debian 12.
+
+export CGO_ENABLED = 0
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS_BUILD = -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+
+# Arguments for the full kernel's tests, as in: make test-vm VM='-v -run Redirect ./nft'
+VM =
+
+.PHONY: build
+build:
+	go build $(GOFLAGS_BUILD) -o culvert ./cmd/culvert
+
+.PHONY: setup
+setup:
+	tests/setup.sh
+
+# Runs everything: on this host's kernel what that can do, on a full kernel all
+# that has to do with a kernel, there without a skip.
+.PHONY: test
+test: setup lint build/vm build/report
+	build/report 'host=go test -json -count=1 -timeout 20m ./...' 'full!=build/vm -json'
+
+.PHONY: test-unit
+test-unit:
+	go test ./...
+
+.PHONY: test-vm
+test-vm: setup build/vm
+	build/vm $(VM)
+
+.PHONY: lint
+lint:
+	@test -z "$$(gofmt -l .)" || { echo "not as gofmt wants it:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+# Plays the NAT gateway's story, in a machine with a full kernel where this
+# host's own kernel cannot.
+.PHONY: demo
+demo: setup build build/vm
+	build/vm -prefer-host -exec 'culvert lab demo'
+
+.PHONY: clean
+clean:
+	rm -rf build culvert
+
+# go knows best whether these are up to date.
+.PHONY: build/vm build/report
+build/vm:
+	go build -o $@ ./tests/vm
+build/report:
+	go build -o $@ ./tests/report
