@@ -196,8 +196,14 @@ func TestAllocateLeavesOldAlone(t *testing.T) {
 	}
 }
 
+// tester is a *testing.T or a *rapid.T.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // clone copies a lock by way of its text, which shares no memory.
-func clone(t testing.TB, lock *Lock) *Lock {
+func clone(t tester, lock *Lock) *Lock {
 	t.Helper()
 	data, err := Encode(lock)
 	if err != nil {

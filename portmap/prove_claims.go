@@ -31,8 +31,14 @@ func publicAddresses(t *config.Tenant) iter.Seq[netip.Addr] {
 	}
 }
 
-// claimants are those of one tenant, each with the number of ports it is promised, 0 for one that merely exists.
-type claimants map[Claimant]int
+// claimants are those of one tenant.
+type claimants map[Claimant]state
+
+// state says how many ports a claimant is promised, 0 if it merely exists, and whether it has a claim.
+type state struct {
+	promised int
+	claims   bool
+}
 
 func claimantsOf(t *config.Tenant) claimants {
 	perHost, perInterface := 0, 0
@@ -41,8 +47,8 @@ func claimantsOf(t *config.Tenant) claimants {
 	}
 	set := make(claimants, len(t.Interfaces))
 	for i := range t.Interfaces {
-		set[Claimant{Host: t.Interfaces[i].Host}] = perHost
-		set[Claimant{Interface: t.Interfaces[i].Name}] = perInterface
+		set[Claimant{Host: t.Interfaces[i].Host}] = state{promised: perHost}
+		set[Claimant{Interface: t.Interfaces[i].Name}] = state{promised: perInterface}
 	}
 	return set
 }
@@ -63,21 +69,22 @@ func (p *proof) claims(t *config.Tenant) {
 			addrs[a] = true
 		}
 	}
-	open := claimantsOf(t)
+	known := claimantsOf(t)
 	tenant := int32(len(p.names))
 	p.names = append(p.names, t.Name)
 	for i := range claims {
 		c := &claims[i]
 		who := Holder{t.Name, c.Claimant}
-		promised, exists := open[c.Claimant]
-		switch {
-		case i > 0 && claims[i-1].Claimant.Compare(c.Claimant) >= 0:
+		s, exists := known[c.Claimant]
+		if i > 0 && claims[i-1].Claimant.Compare(c.Claimant) >= 0 {
 			p.about(ClaimOrder, who, Block{}, "%s follows %s", c.Claimant, claims[i-1].Claimant)
-		case !exists:
+		}
+		if exists {
+			known[c.Claimant] = state{s.promised, true}
+		} else {
 			p.about(Existing, who, Block{}, "%s has blocks but does not exist", who)
 		}
-		delete(open, c.Claimant)
-		p.active(who, c.Blocks, promised)
+		p.active(who, c.Blocks, s.promised)
 		for j, b := range slices.Concat(c.Blocks, c.Retired) {
 			if !addrs[b.Address] {
 				p.about(TenantAddress, who, b, "%s has %s, which is not an address of the tenant's NAT gateway", who, b)
@@ -85,13 +92,21 @@ func (p *proof) claims(t *config.Tenant) {
 			p.collect(who, b, tenant, int32(i), j >= len(c.Blocks))
 		}
 	}
-	if len(open) == 0 {
-		return
-	}
-	for _, c := range slices.SortedFunc(maps.Keys(open), Claimant.Compare) {
-		if promised := open[c]; promised > 0 {
-			p.about(Promise, Holder{t.Name, c}, Block{}, "%s is promised %d ports and has none", Holder{t.Name, c}, promised)
+	p.without(t.Name, known)
+}
+
+// without finds claimants that are promised ports but have no claim.
+func (p *proof) without(tenant string, known claimants) {
+	var poor []Claimant
+	for c, s := range known {
+		if s.promised > 0 && !s.claims {
+			poor = append(poor, c)
 		}
+	}
+	slices.SortFunc(poor, Claimant.Compare)
+	for _, c := range poor {
+		who := Holder{tenant, c}
+		p.about(Promise, who, Block{}, "%s is promised %d ports and has none", who, known[c].promised)
 	}
 }
 
