@@ -127,7 +127,7 @@ func copySources(w *initramfs.Writer, root string) {
 // sourceFiles lists the work tree's files: with git those it tracks and those it
 // does not ignore, without git all.
 func sourceFiles(root string) []string {
-	cmd := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
 	cmd.Dir = root
 	if out, err := cmd.Output(); err == nil {
 		return strings.Split(string(bytes.TrimSuffix(out, []byte{0})), "\x00")

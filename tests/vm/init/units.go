@@ -13,8 +13,9 @@ import (
 )
 
 // lingering is how long a unit's output is awaited after the unit itself has
-// ended, when a process that it left behind still holds the pipe.
-const lingering = 5 * time.Second
+// ended, when a process that it left behind still holds the pipe. Such a unit
+// has failed, as with "go test".
+var lingering = 5 * time.Second
 
 // runPlan runs every unit and reports it.
 func runPlan(plan wire.Plan, report *wire.Writer) error {

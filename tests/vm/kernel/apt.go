@@ -24,7 +24,7 @@ func download(dir, series string) error {
 		return nil
 	}
 	// The package lists may be missing or older than the mirror.
-	if updateErr := run("", "apt-get", "-qq", "update"); updateErr != nil {
+	if updateErr := run("", "apt-get", "-qq", "-o", "Acquire::Retries=3", "update"); updateErr != nil {
 		return errors.Join(err, updateErr)
 	}
 	return fetch(dir, series)
@@ -42,7 +42,7 @@ func fetch(dir, series string) error {
 	defer os.RemoveAll(work)
 	// apt drops to a user that cannot write here, and would warn about it.
 	// It checks the file against the signed package list.
-	if err := run(work, "apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", name); err != nil {
+	if err := run(work, "apt-get", "-qq", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3", "download", name); err != nil {
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(work, "*.deb"))

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type Machine struct {
 	MemoryMB int           // size of the guest's memory
 	Accel    Accel         // Emulate or KVM
 	Hello    time.Duration // limit from the start to the Hello frame
+
+	emulator string // other than program, for tests
 }
 
 // kernelArgs: no wait after a panic, which an oops and a lost init are too; no
@@ -125,7 +128,7 @@ func (r *Run) start(ctx context.Context, m *Machine) error {
 		return err
 	}
 	defer listener.Close()
-	r.cmd = exec.CommandContext(ctx, program, m.arguments(socket, r.consolePath())...)
+	r.cmd = exec.CommandContext(ctx, cmp.Or(m.emulator, program), m.arguments(socket, r.consolePath())...)
 	r.cmd.Stderr = &r.stderr
 	if err := r.cmd.Start(); err != nil {
 		return fmt.Errorf("start the emulator: %w; run tests/setup.sh", err)
