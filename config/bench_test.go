@@ -2,8 +2,12 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // bigFleet writes a fleet of hosts with 100 interfaces each; 100 interfaces make a tenant, over 100 hosts.
@@ -41,4 +45,34 @@ func BenchmarkParse(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkProblems has a problem with every interface, in a document of many lines and in one of a single line.
+func BenchmarkProblems(b *testing.B) {
+	data := bytes.ReplaceAll(bigFleet(100_000), []byte("mac: \"52"), []byte("mac: \"53"))
+	flat := oneLine(b, data)
+	for name, data := range map[string][]byte{"lines": data, "one line": flat} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				var problems Problems
+				if _, err := Parse("fleet.yaml", data); !errors.As(err, &problems) || len(problems) != 100_000 {
+					b.Fatalf("%d problems", len(problems))
+				}
+			}
+		})
+	}
+}
+
+// oneLine writes a document as JSON, which is YAML, too.
+func oneLine(b *testing.B, data []byte) []byte {
+	b.Helper()
+	var tree any
+	if err := yaml.Unmarshal(data, &tree); err != nil {
+		b.Fatal(err)
+	}
+	flat, err := json.Marshal(tree)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return flat
 }

@@ -18,6 +18,7 @@ type document struct {
 	name     string
 	data     []byte
 	lines    []string // data by lines; made when the first problem is reported
+	last     cursor   // where rest was asked for last
 	root     *yaml.Node
 	problems Problems
 	// refused holds the nodes whose value could not be decoded, so that checks do not complain about them once more.
@@ -103,7 +104,8 @@ func (d *document) refuse(n *yaml.Node, message, remedy string) {
 // source returns what the line holds from the column on, as far as a problem quotes it.
 func (d *document) source(line, column int) string { return clip(d.rest(line, column)) }
 
-// rest returns what the line holds from the column on.
+// rest returns what the line holds from the column on. It goes on where the last call stopped, if it can: problems come
+// mostly in the order of the document, and all of a document may be one line.
 func (d *document) rest(line, column int) string {
 	if d.lines == nil {
 		d.lines = splitLines(string(d.data))
@@ -111,12 +113,20 @@ func (d *document) rest(line, column int) string {
 	if line > len(d.lines) {
 		return ""
 	}
-	characters := []rune(d.lines[line-1])
-	if column > len(characters) {
-		return ""
+	text := d.lines[line-1]
+	if d.last.line != line || d.last.column > column {
+		d.last = cursor{line: line, column: 1}
 	}
-	return strings.TrimRight(string(characters[column-1:]), " \t")
+	for d.last.column < column && d.last.offset < len(text) {
+		_, size := utf8.DecodeRuneInString(text[d.last.offset:])
+		d.last.offset += size
+		d.last.column++
+	}
+	return strings.TrimRight(text[d.last.offset:], " \t")
 }
+
+// cursor is a place in the source: column counts characters from 1, offset is the bytes before it in the line.
+type cursor struct{ line, column, offset int }
 
 // position returns line and column of a byte of the data.
 func (d *document) position(offset int) (line, column int) {

@@ -130,7 +130,7 @@ func TestDocumentForms(t *testing.T) {
 		{"problem after carriage returns and comments", "hosts: # c\r\n  - {name: a, underlay: x, roles: [edge], uplink: u} # c\r\n",
 			`2:25: "x": is not an IP address; write an IPv4 address like 192.0.2.1 or an IPv6 address like 2001:db8::1`},
 		{"not UTF-8", "hosts:\n  - {name: h\xfc}\n",
-			"2:13: \"\ufffd}\": is not a character of UTF-8 text; save the file in UTF-8 without control characters"},
+			`2:13: "\xfc}": is not a character of UTF-8 text; save the file in UTF-8 without control characters`},
 		{"deep nesting", strings.Repeat("[", 20_000),
 			`1:10001: "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[": exceeded max depth of 10000 while increasing flow level; correct the YAML syntax here or on the line before`},
 	}
