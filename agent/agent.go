@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/netns"
@@ -48,43 +47,6 @@ type Rules struct {
 
 // Empty reports whether the kernel is as it should be.
 func (p Plan) Empty() bool { return p.Overlay.Empty() && len(p.Rules) == 0 }
-
-// Lines returns a line for each change, in the order in which they are made.
-func (p Plan) Lines() []string {
-	var out []string
-	for _, phase := range [][]overlay.Step{p.Overlay.Detach(), p.Overlay.Prepare()} {
-		for _, s := range phase {
-			out = append(out, s.String())
-		}
-	}
-	for _, r := range p.Rules {
-		for _, l := range r.Plan.Lines {
-			sign, rest, _ := strings.Cut(l, " ")
-			out = append(out, fmt.Sprintf("%s %s: nft %s", sign, r.Place, rest))
-		}
-	}
-	for _, phase := range [][]overlay.Step{p.Overlay.Attach(), p.Overlay.Release()} {
-		for _, s := range phase {
-			out = append(out, s.String())
-		}
-	}
-	return out
-}
-
-// String prints a line for each change, each device waited for and each note.
-func (p Plan) String() string {
-	var b strings.Builder
-	for _, l := range p.Lines() {
-		fmt.Fprintln(&b, l)
-	}
-	for _, w := range p.Overlay.Waiting {
-		fmt.Fprintln(&b, w)
-	}
-	for _, n := range p.Notes {
-		fmt.Fprintln(&b, "note:", n)
-	}
-	return b.String()
-}
 
 // Plan compares the kernel with the fleet. It changes nothing.
 func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {

@@ -34,14 +34,15 @@ func (s Step) String() string {
 	if s.Place != HostPlace {
 		where = string(s.Place) + ": "
 	}
-	switch s.Verb {
-	case Add:
-		return "+ " + where + s.Object.String()
-	case Remove:
-		return "- " + where + s.Object.String()
-	default:
-		return fmt.Sprintf("~ %s%s (was: %s)", where, s.Object, s.Old)
+	return map[Verb]string{Add: "+ ", Change: "~ ", Remove: "- "}[s.Verb] + where + s.Text()
+}
+
+// Text is the step without verb and place: the object, and what it replaces.
+func (s Step) Text() string {
+	if s.Verb == Change {
+		return fmt.Sprintf("%s (was: %s)", s.Object, s.Old)
 	}
+	return s.Object.String()
 }
 
 // Waiting is a device that is not there (yet): what depends on it is left out of the plan.
@@ -135,9 +136,7 @@ func Diff(observed Observed, desired State) Plan {
 	for place := range d.places() {
 		d.place(place)
 	}
-	slices.SortFunc(d.plan.Steps, func(a, b Step) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Place, b.Place), cmp.Compare(a.Object.key(), b.Object.key()))
-	})
+	slices.SortFunc(d.plan.Steps, compareSteps)
 	for l := range d.absent {
 		d.plan.Waiting = append(d.plan.Waiting, Waiting{l.place, l.device})
 	}

@@ -29,6 +29,8 @@ type Object interface {
 	stage() stage
 	put(h *handle) error
 	drop(h *handle) error
+	// commands are the shell commands that do what put does on a bare host.
+	commands(at Place) []string
 }
 
 // stage orders changes. What is needed for correct forwarding exists before the rules, what brings traffic comes after.

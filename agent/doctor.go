@@ -1,0 +1,235 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/nft"
+	"github.com/culvertnet/culvert/overlay"
+	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/topology"
+)
+
+// Level says how bad a finding is.
+type Level string
+
+// The levels. Only a Problem keeps the host from playing its part.
+const (
+	Fine    Level = "ok"
+	Advice  Level = "advice"
+	Problem Level = "problem"
+)
+
+// Finding is the result of one check of a host.
+type Finding struct {
+	Check  string `json:"check"`
+	Level  Level  `json:"level"`
+	Detail string `json:"detail"`
+	// Remedy is empty for what is fine.
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// Doctor checks whether the kernel can do what a fleet needs. It tries the real thing: a tenant of an edge that is a
+// hypervisor too, in scratch namespaces that it removes again. It needs root.
+func Doctor() []Finding {
+	if unix.Geteuid() != 0 {
+		return []Finding{{"privileges", Problem, "not root", "run it with sudo"}}
+	}
+	out := []Finding{{Check: "privileges", Level: Fine, Detail: "root"}, release()}
+	out = append(out, ipv6(), forwarding())
+	out = append(out, trial()...)
+	return append(out, conntrackSize(), module("ip_vs", "IPVS (load balancer)"), module("nf_flow_table", "flowtables (fast path)"))
+}
+
+func release() Finding {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return Finding{"kernel", Problem, err.Error(), "none"}
+	}
+	return Finding{Check: "kernel", Level: Fine, Detail: "Linux " + unix.ByteSliceToString(u.Release[:])}
+}
+
+func ipv6() Finding {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		return Finding{"ipv6", Problem, "disabled in this kernel", "remove ipv6.disable=1 from the kernel's command line"}
+	}
+	return Finding{Check: "ipv6", Level: Fine, Detail: "available"}
+}
+
+// forwarding looks at what is inherited by or stricter than a device's own parameter.
+func forwarding() Finding {
+	value, err := os.ReadFile("/proc/sys/net/ipv4/conf/all/rp_filter")
+	if err == nil && strings.TrimSpace(string(value)) == "1" {
+		return Finding{
+			"rp_filter", Advice, "strict on all devices of the host's namespace",
+			"on an edge with routes that are not symmetric: sysctl -w net.ipv4.conf.all.rp_filter=2",
+		}
+	}
+	return Finding{Check: "rp_filter", Level: Fine, Detail: "not strict"}
+}
+
+func conntrackSize() Finding {
+	value, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_max")
+	if err != nil {
+		return Finding{"conntrack", Problem, "not in this kernel", "build or load nf_conntrack"}
+	}
+	return Finding{Check: "conntrack", Level: Fine, Detail: "at most " + strings.TrimSpace(string(value)) + " entries in each namespace"}
+}
+
+// module reports a feature that later versions use. It is there if its module is loaded, built in or can be found.
+func module(name, feature string) Finding {
+	f := Finding{Check: feature, Level: Fine, Detail: "available"}
+	if _, err := os.Stat("/sys/module/" + name); err == nil {
+		return f
+	}
+	var u unix.Utsname
+	if err := unix.Uname(&u); err == nil {
+		for _, list := range []string{"modules.dep", "modules.builtin"} {
+			data, err := os.ReadFile("/lib/modules/" + unix.ByteSliceToString(u.Release[:]) + "/" + list)
+			if err == nil && strings.Contains(string(data), "/"+name+".ko") {
+				return f
+			}
+		}
+	}
+	f.Level, f.Detail = Advice, "not in this kernel; this version does not need it"
+	f.Remedy = "a distribution's own kernel has it as module " + name
+	return f
+}
+
+// trialTenant is an edge that is a hypervisor too: it uses everything that a tenant may need.
+func trialTenant(underlay netip.Addr) topology.Host {
+	peer := func(id portmap.HostID) topology.Peer {
+		o := config.DefaultOverlay()
+		return topology.Peer{
+			Host: fmt.Sprint("host", id), ID: id, Underlay: underlay, MAC: topology.RouterMAC(id),
+			IPv4: topology.OverlayIPv4(o, id), IPv6: topology.OverlayIPv6(o, id),
+		}
+	}
+	self, other := peer(1), peer(2)
+	other.Underlay, other.Hypervisor, other.Edge = underlay.Next(), true, true
+	public := netip.MustParseAddr("192.0.2.1") // TEST-NET-1 (RFC 5737); no packet is ever sent
+	block := func(first uint16) portmap.Block {
+		return portmap.Block{Address: public, First: first, Last: first + portmap.Granule - 1}
+	}
+	return topology.Host{
+		Name: "trial", Underlay: underlay, Port: 4789,
+		Tenants: []topology.Tenant{{
+			Name: "trial", VNI: 1, Hypervisor: true, Edge: true, Self: self, Peers: []topology.Peer{other},
+			NAT: &topology.NAT{
+				Addresses: []netip.Addr{public}, PerInterface: true,
+				Sources: []topology.Source{{Address: netip.MustParseAddr("10.0.0.1"), Blocks: []portmap.Block{block(1024)}}},
+				Owners:  []topology.Owner{{Block: block(1088), Peer: other}},
+			},
+		}},
+	}
+}
+
+// trial builds the tenant and takes it down again.
+func trial() (out []Finding) {
+	const remedy = "use a kernel with VXLAN, veth, nf_tables (netdev, fwd, nat, hash, objref, reject) and conntrack, such as Debian's or Ubuntu's own; `modprobe -a vxlan veth nf_tables nft_chain_nat nft_fwd_netdev` if modules are not loaded by themselves"
+	name := fmt.Sprintf("doctor-%d", os.Getpid())
+	scratch, err := netns.Create(name)
+	if err != nil {
+		return []Finding{{"namespaces", Problem, err.Error(), "use a kernel with network namespaces, and a writable " + netns.Dir}}
+	}
+	defer func() { _ = errors.Join(scratch.Close(), netns.Remove(name)) }()
+	kernel := overlay.Open(scratch, name+"-")
+	defer func() { _ = kernel.Close() }()
+
+	host := trialTenant(netip.MustParseAddr("192.0.2.9"))
+	state, err := overlay.Desired(host, overlay.Facts{Underlay: "lo", UnderlayMTU: 1500})
+	if err != nil {
+		return []Finding{{"overlay", Problem, err.Error(), remedy}}
+	}
+	observed, err := kernel.Observe(host.Underlay)
+	if err != nil {
+		return []Finding{{"overlay", Problem, err.Error(), remedy}}
+	}
+	plan := overlay.Diff(observed, state)
+	defer func() { out = append(out, removeTrial(kernel)) }()
+	out = append(out, tried("overlay", "namespaces, VXLAN, veth, routes, neighbours", failures(kernel.Apply(plan.Prepare())), remedy))
+	if out[0].Level == Problem {
+		return out
+	}
+	ns, err := kernel.NS(overlay.Place(host.Tenants[0].Namespace()))
+	if err != nil {
+		return append(out, Finding{"rules", Problem, err.Error(), remedy})
+	}
+	defer func() { _ = ns.Close() }()
+	conn, err := nft.Dial(ns)
+	if err != nil {
+		return append(out, Finding{"rules", Problem, err.Error(), remedy})
+	}
+	defer func() { _ = conn.Close() }()
+	return append(out, tried("rules", "nftables with maps, NAT, redirect", conn.Apply(nft.Diff(nil, nft.Desired(host.Tenants[0]))), remedy))
+}
+
+func removeTrial(kernel *overlay.Kernel) Finding {
+	const remedy = "remove namespaces named doctor-* with `ip netns delete`"
+	observed, err := kernel.Observe(netip.Addr{})
+	if err == nil {
+		plan := overlay.Diff(observed, overlay.State{})
+		err = failures(append(kernel.Apply(plan.Detach()), kernel.Apply(plan.Release())...))
+	}
+	return tried("cleanup", "the trial left nothing", err, remedy)
+}
+
+func failures(list []overlay.Failure) error {
+	errs := make([]error, len(list))
+	for i := range list {
+		errs[i] = list[i]
+	}
+	return errors.Join(errs...)
+}
+
+func tried(check, fine string, err error, remedy string) Finding {
+	if err != nil {
+		return Finding{check, Problem, err.Error(), remedy}
+	}
+	return Finding{Check: check, Level: Fine, Detail: fine}
+}
+
+// Examine checks the host against its part in the fleet: addresses, MTU, devices.
+func (a *Agent) Examine(fleet *config.Fleet, lock *portmap.Lock) []Finding {
+	host, err := topology.For(fleet, lock, a.name)
+	if err != nil {
+		return []Finding{{"fleet", Problem, err.Error(), "correct the fleet, or name this host with --host"}}
+	}
+	observed, err := a.kernel.Observe(host.Underlay)
+	if err != nil {
+		return []Finding{{"kernel", Problem, err.Error(), "see the message"}}
+	}
+	out := []Finding{underlay(host, observed.Facts)}
+	if host.Uplink != "" && !observed.Facts.Devices[host.Uplink] {
+		out = append(out, Finding{"uplink", Problem, "no device " + host.Uplink, "create it, or correct uplink of host " + host.Name})
+	}
+	if desired, err := overlay.Desired(host, observed.Facts); err == nil {
+		for _, w := range overlay.Diff(observed, desired).Waiting {
+			out = append(out, Finding{"devices", Advice, w.String(), "it is attached by the next apply once it is there"})
+		}
+	}
+	return out
+}
+
+func underlay(host topology.Host, facts overlay.Facts) Finding {
+	const vmMTU = 1500
+	if facts.Underlay == "" {
+		return Finding{"underlay", Problem, fmt.Sprintf("no device has %s", host.Underlay), "assign the address, or correct underlay of host " + host.Name}
+	}
+	mtu := overlay.MTU(host.Underlay, facts.UnderlayMTU)
+	detail := fmt.Sprintf("%s has %s and MTU %d: VMs can send %d bytes", facts.Underlay, host.Underlay, facts.UnderlayMTU, mtu)
+	if mtu < vmMTU {
+		return Finding{
+			"underlay", Advice, detail,
+			fmt.Sprintf("raise the MTU of the underlay to %d or more, or expect VMs with MTU 1500 to be told to send less", facts.UnderlayMTU+vmMTU-mtu),
+		}
+	}
+	return Finding{Check: "underlay", Level: Fine, Detail: detail}
+}
