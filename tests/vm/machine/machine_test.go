@@ -159,3 +159,32 @@ func TestArguments(t *testing.T) {
 		t.Errorf("with KVM: %s", got)
 	}
 }
+
+func TestProbe(t *testing.T) {
+	dir := t.TempDir()
+	defer func(old string) { kvmDevice = old }(kvmDevice)
+	kvmDevice = filepath.Join(dir, "kvm")
+	m := testMachine(t, "work")
+	if got := Probe(t.Context(), m, dir); got != Emulate {
+		t.Errorf("without a device: got %s", got)
+	}
+	if err := os.WriteFile(kvmDevice, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := Probe(t.Context(), m, dir); got != KVM {
+		t.Errorf("with a boot that works: got %s", got)
+	}
+	broken := testMachine(t, "die")
+	if got := Probe(t.Context(), broken, dir); got != KVM {
+		t.Errorf("what came out before is forgotten: got %s", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "accel"), []byte("another-boot kvm"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := Probe(t.Context(), broken, dir); got != Emulate {
+		t.Errorf("with a boot that fails: got %s", got)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "accel")); err != nil || !strings.HasSuffix(string(text), " tcg") {
+		t.Errorf("noted %q, %v", text, err)
+	}
+}

@@ -14,33 +14,36 @@ import (
 // probeLimit is ten times what a boot with a working KVM takes.
 const probeLimit = 20 * time.Second
 
+// kvmDevice is how programs reach KVM.
+var kvmDevice = "/dev/kvm"
+
 // Probe returns KVM if a boot of m with it succeeds, else Emulate. A device
 // node alone says little: inside virtual machines it is often there and runs
 // no stock kernel. The initramfs of m should have an empty plan. What came out
 // is kept in dir until the host boots again.
 func Probe(ctx context.Context, m Machine, dir string) Accel {
-	device, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	device, err := os.OpenFile(kvmDevice, os.O_RDWR, 0)
 	if err != nil {
 		return Emulate
 	}
 	_ = device.Close()
 	// A boot has one identifier; another one may be another machine.
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return Emulate
 	}
-	memory := filepath.Join(dir, "accel-"+strings.TrimSpace(string(boot)))
-	if text, err := os.ReadFile(memory); err == nil && Accel(text) == KVM {
-		return KVM
-	} else if err == nil {
-		return Emulate
+	boot, note := strings.TrimSpace(string(id)), filepath.Join(dir, "accel")
+	if text, err := os.ReadFile(note); err == nil {
+		if known, accel, _ := strings.Cut(string(text), " "); known == boot {
+			return Accel(accel)
+		}
 	}
 	accel := Emulate
 	if m.bootsWithKVM(ctx) == nil {
 		accel = KVM
 	}
 	// Without the note the next run probes again, which is all that is lost.
-	_ = os.WriteFile(memory, []byte(accel), 0o644)
+	_ = os.WriteFile(note, []byte(boot+" "+string(accel)), 0o644)
 	return accel
 }
 
