@@ -1,0 +1,164 @@
+package traffic
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/lab/packet"
+	"github.com/culvertnet/culvert/netns"
+)
+
+const (
+	// captureBuffer is what the kernel may hold for a capture that is not read for a moment, in bytes.
+	captureBuffer = 64 << 20
+	// snapLength is how much of a packet is read: every header up to an ICMP error about a flow inside VXLAN.
+	snapLength = 512
+	// keepPackets is how many packets a capture keeps for [Capture.Packets]; it counts all.
+	keepPackets = 1 << 16
+)
+
+// Capture looks at what passes a device until it is stopped.
+type Capture struct {
+	socket *socket
+	filter packet.Filter
+	done   sync.WaitGroup
+
+	mu     sync.Mutex
+	count  int
+	kept   []*packet.Packet
+	failed error
+}
+
+// StartCapture begins to look at a device of the namespace, or at all of them if device is "any". Packets that the filter does
+// not hold for are not counted. When it returns, every packet from then on is seen.
+func StartCapture(ns *netns.NS, device string, filter packet.Filter) (*Capture, error) {
+	// Protocol 0: nothing arrives before the socket is bound to its device.
+	s, err := newSocket(ns, unix.AF_PACKET, unix.SOCK_RAW, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.control(func(fd int) error { return listenTo(fd, device) }); err != nil {
+		return nil, errors.Join(fmt.Errorf("capture on %s in %s: %w", device, ns.Name(), err), s.Close())
+	}
+	c := &Capture{socket: s, filter: filter}
+	c.done.Go(c.run)
+	return c, nil
+}
+
+func listenTo(fd int, device string) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuffer); err != nil {
+		return fmt.Errorf("set the receive buffer: %w", err)
+	}
+	index := 0
+	if device != "any" {
+		request, err := unix.NewIfreq(device)
+		if err != nil {
+			return err
+		}
+		if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request); err != nil {
+			return err
+		}
+		index = int(request.Uint32())
+	}
+	// ETH_P_ALL in network byte order: packet(7).
+	return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: unix.ETH_P_ALL << 8, Ifindex: index})
+}
+
+// run reads until Stop sets a deadline, then what is left.
+func (c *Capture) run() {
+	b := make([]byte, snapLength)
+	err := c.socket.receive(func(fd int) error { return c.read(fd, b) })
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = c.socket.control(func(fd int) error { return c.read(fd, b) })
+	}
+	if !errors.Is(err, unix.EAGAIN) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.failed = err
+	}
+}
+
+// read takes packets until there are none.
+func (c *Capture) read(fd int, b []byte) error {
+	for {
+		n, from, err := unix.Recvfrom(fd, b, 0)
+		switch {
+		case errors.Is(err, unix.ENETDOWN): // the device went down or away; what it showed before counts
+			continue
+		case err != nil:
+			return err
+		}
+		p, err := packet.Parse(b[:n], packet.DefaultVXLANPort)
+		if err != nil {
+			continue
+		}
+		if link, ok := from.(*unix.SockaddrLinklayer); ok {
+			p.Outgoing = link.Pkttype == unix.PACKET_OUTGOING
+		}
+		c.keep(p)
+	}
+}
+
+func (c *Capture) keep(p *packet.Packet) {
+	if !c.filter.Match(p) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count++
+	if len(c.kept) < keepPackets {
+		c.kept = append(c.kept, p)
+	}
+}
+
+// Count is how many packets have passed so far that a further filter holds for. It looks at the packets that are kept, the
+// first 65536; the zero filter counts all.
+func (c *Capture) Count(further packet.Filter) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if further.String() == "" {
+		return c.count
+	}
+	n := 0
+	for _, p := range c.kept {
+		if further.Match(p) {
+			n++
+		}
+	}
+	return n
+}
+
+// Packets are the first 65536 packets so far, in order.
+func (c *Capture) Packets() []*packet.Packet {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]*packet.Packet(nil), c.kept...)
+}
+
+// Stop ends the capture. Every packet that passed before is counted when it returns; an error says that some were missed, so
+// that a count of zero proves nothing.
+func (c *Capture) Stop() error {
+	_ = c.socket.SetReadDeadline(time.Unix(1, 0)) // fails after a Stop alone
+	c.done.Wait()
+	var dropped uint32
+	err := c.socket.control(func(fd int) error {
+		stats, err := unix.GetsockoptTpacketStats(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+		if err == nil {
+			dropped = stats.Drops
+		}
+		return err
+	})
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	errs := []error{c.failed, err, c.socket.Close()}
+	if dropped > 0 {
+		errs = append(errs, fmt.Errorf("capture missed %d packets", dropped))
+	}
+	return errors.Join(errs...)
+}
