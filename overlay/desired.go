@@ -84,6 +84,9 @@ func Desired(host topology.Host, facts Facts) (State, error) {
 	state := State{HostPlace: nil}
 	edge := false
 	for _, t := range host.Tenants {
+		if err := checkDevices(host, t, facts); err != nil {
+			return nil, err
+		}
 		p := Place(t.Namespace())
 		state[HostPlace] = append(state[HostPlace], Namespace{Name: string(p)})
 		b := builder{tenant: t, mtu: mtu}
@@ -102,6 +105,25 @@ func Desired(host topology.Host, facts Facts) (State, error) {
 		state[HostPlace] = append(state[HostPlace], sysctls(edgeSysctls(host.Uplink)[:1])...)
 	}
 	return state, nil
+}
+
+// checkDevices refuses VM devices that would take the host off the net, or a device of ours off its name.
+func checkDevices(host topology.Host, t topology.Tenant, facts Facts) error {
+	for _, i := range t.Interfaces {
+		use := ""
+		switch i.Device {
+		case facts.Underlay:
+			use = "the host's underlay"
+		case host.Uplink:
+			use = "the host's uplink"
+		case "lo", topology.UplinkDevice, t.Device():
+			use = "a device that every namespace of the tenant has"
+		default:
+			continue
+		}
+		return fmt.Errorf("interface %s of tenant %s: device %s is %s; name the VM's device in the fleet", i.Name, t.Name, i.Device, use)
+	}
+	return nil
 }
 
 // builder collects the objects of one tenant.

@@ -26,6 +26,8 @@ type Step struct {
 	Object Object
 	// Old is what a change replaces.
 	Old Object
+	// early marks the removal of a link that is in the way of another one.
+	early bool
 }
 
 // String prints the step on one line.
@@ -63,6 +65,7 @@ func (w Waiting) String() string {
 type Plan struct {
 	Steps   []Step
 	Waiting []Waiting
+	renewed map[link]bool
 }
 
 // Empty reports whether there is nothing to do.
@@ -80,9 +83,10 @@ func (p Plan) String() string {
 	return b.String()
 }
 
-// Detach is the part of the plan that takes traffic away: VM devices and public addresses that leave. It comes first.
+// Detach is the part of the plan that takes traffic away: VM devices and public addresses that leave, and links that are
+// in the way of new ones. It comes first.
 func (p Plan) Detach() []Step {
-	return p.filter(func(s Step) bool { return s.Verb == Remove && s.Object.stage() > stageRules })
+	return p.filter(func(s Step) bool { return s.Verb == Remove && (s.early || s.Object.stage() > stageRules) })
 }
 
 // Prepare is the part that the rules stand on.
@@ -97,21 +101,11 @@ func (p Plan) Attach() []Step {
 
 // Release is the part that removes what nothing uses any more.
 func (p Plan) Release() []Step {
-	return p.filter(func(s Step) bool { return s.Verb == Remove && s.Object.stage() < stageRules })
+	return p.filter(func(s Step) bool { return s.Verb == Remove && !s.early && s.Object.stage() < stageRules })
 }
 
-// Renewed lists the places whose link of the given name is made anew: hooks on it are gone.
-func (p Plan) Renewed(place Place, link string) bool {
-	for _, s := range p.Steps {
-		if v, ok := s.Object.(VXLAN); ok && s.Place == place && v.Name == link {
-			return s.Verb == Add || s.Verb == Change && !v.outlives(s.Old)
-		}
-		if _, ok := s.Object.(Uplink); ok && s.Place == place && link == topology.UplinkDevice && s.Verb != Remove {
-			return true
-		}
-	}
-	return false
-}
+// Renewed reports whether the link of the given name is made anew at the place: hooks on it are gone.
+func (p Plan) Renewed(place Place, device string) bool { return p.renewed[link{place, device}] }
 
 func (p Plan) filter(keep func(Step) bool) []Step {
 	var out []Step
@@ -131,28 +125,42 @@ type link struct {
 
 // Diff plans the way from observed to desired.
 func Diff(observed Observed, desired State) Plan {
-	d := differ{observed: observed, desired: desired, renewed: make(map[link]bool), absent: make(map[link]bool)}
+	d := differ{
+		facts: observed.Facts, have: index(observed.State), want: index(desired),
+		renewed: make(map[link]bool), absent: make(map[link]bool), lent: make(map[string]bool), tunnels: make(map[tunnel]bool),
+	}
 	d.links()
-	for place := range d.places() {
-		d.place(place)
+	for place := range d.want {
+		d.make(place)
 	}
-	slices.SortFunc(d.plan.Steps, compareSteps)
+	for place := range d.have {
+		d.remove(place)
+	}
+	plan := Plan{Steps: d.steps, renewed: d.renewed}
+	slices.SortFunc(plan.Steps, compareSteps)
 	for l := range d.absent {
-		d.plan.Waiting = append(d.plan.Waiting, Waiting{l.place, l.device})
+		plan.Waiting = append(plan.Waiting, Waiting{l.place, l.device})
 	}
-	slices.SortFunc(d.plan.Waiting, func(a, b Waiting) int {
+	slices.SortFunc(plan.Waiting, func(a, b Waiting) int {
 		return cmp.Or(cmp.Compare(a.Place, b.Place), cmp.Compare(a.Device, b.Device))
 	})
-	return d.plan
+	return plan
 }
 
-// rank puts removals that take traffic away first, then additions as the stages say, then the other removals from the
-// last stage to the first.
+// compareSteps is the order in which a plan makes its changes.
+func compareSteps(a, b Step) int {
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Place, b.Place), cmp.Compare(a.Object.String(), b.Object.String()))
+}
+
+// rank puts removals that take traffic away first, then links in the way, then additions as the stages say, then the
+// other removals from the last stage to the first.
 func rank(s Step) int {
 	const last = int(stageForwarding) + 1
 	switch at := int(s.Object.stage()); {
 	case s.Verb != Remove:
 		return at
+	case s.early:
+		return -1
 	case s.Object.stage() > stageRules:
 		return -at
 	default:
@@ -160,118 +168,119 @@ func rank(s Step) int {
 	}
 }
 
+// differ makes one plan. Everything is looked up: a plan takes time in proportion to the number of objects.
 type differ struct {
-	observed Observed
-	desired  State
-	plan     Plan
+	facts      Facts
+	have, want map[Place]map[key]Object
+	steps      []Step
 	// renewed devices come into being with this plan: what was on them before is gone.
 	renewed map[link]bool
 	// absent devices are wanted by something and are nowhere.
 	absent map[link]bool
-}
-
-func (d *differ) places() map[Place]bool {
-	all := make(map[Place]bool, len(d.desired))
-	for p := range d.desired {
-		all[p] = true
-	}
-	for p := range d.observed.State {
-		all[p] = true
-	}
-	return all
+	// lent devices are in a tenant namespace now that does not want them: they will come back.
+	lent map[string]bool
+	// tunnels are those of the VXLAN devices that this plan makes.
+	tunnels map[tunnel]bool
 }
 
 // links finds out which devices the plan makes and which it has to wait for.
 func (d *differ) links() {
-	for place, objects := range d.desired {
-		have := index(d.observed.State[place])
-		for _, o := range objects {
-			old := have[o.key()]
+	for place, objects := range d.have {
+		for k, o := range objects {
+			if p, ok := o.(Port); ok && d.want[place][k] == nil {
+				d.lent[p.Device] = true
+			}
+		}
+	}
+	for place, objects := range d.want {
+		for k, o := range objects {
+			old := d.have[place][k]
 			switch o := o.(type) {
 			case VXLAN:
-				d.renewed[link{place, o.Name}] = old == nil || !o.outlives(old)
+				if !o.outlives(old) {
+					d.renewed[link{place, o.Name}] = true
+					d.tunnels[o.tunnel()] = true
+				}
 			case Uplink:
-				changed := old == nil || old.String() != o.String()
-				d.renewed[link{place, topology.UplinkDevice}] = changed
-				d.renewed[link{HostPlace, o.Port}] = changed
+				if !o.outlives(old) {
+					d.renewed[link{place, topology.UplinkDevice}] = true
+					d.renewed[link{HostPlace, o.Port}] = true
+				}
 			case Port:
-				d.renewed[link{place, o.Device}] = old == nil
-				if old == nil && !d.observed.Facts.Devices[o.Device] && !d.lent(o.Device) {
+				if _, inside := old.(Port); inside {
+					continue
+				}
+				d.renewed[link{place, o.Device}] = true
+				if !d.facts.Devices[o.Device] && !d.lent[o.Device] {
 					d.absent[link{place, o.Device}] = true
 				}
 			}
 		}
 	}
-	for _, o := range d.desired[HostPlace] {
+	for _, o := range d.want[HostPlace] {
 		l := link{HostPlace, o.device()}
-		if _, ours := d.renewed[l]; l.device != "" && !ours && !d.observed.Facts.Devices[l.device] {
+		if l.device != "" && !d.renewed[l] && !d.facts.Devices[l.device] {
 			d.absent[l] = true
 		}
 	}
 }
 
-// lent reports whether the VM device is in a tenant namespace now that does not want it: it will come back.
-func (d *differ) lent(device string) bool {
-	for place, objects := range d.observed.State {
-		key := Port{Device: device}.key()
-		if index(objects)[key] != nil && index(d.desired[place])[key] == nil {
-			return true
-		}
-	}
-	return false
-}
-
-func (d *differ) place(place Place) {
-	have, want := index(d.observed.State[place]), index(d.desired[place])
-	for key, o := range want {
+// make plans what is wanted at the place and missing or different.
+func (d *differ) make(place Place) {
+	have := d.have[place]
+	for k, o := range d.want[place] {
 		on := link{place, o.device()}
-		if d.absent[on] {
-			continue
-		}
-		old, found := have[key]
-		_, isLink := o.(VXLAN)
+		old := have[k]
 		switch {
-		case !found || d.renewed[on] && !isLink && o.stage() != stageLink:
+		case d.absent[on]:
+		case old == nil || d.renewed[on] && k.kind != kindLink:
 			d.step(Step{Verb: Add, Place: place, Object: o})
-		case old.String() != o.String():
+		case !same(old, o):
 			d.step(Step{Verb: Change, Place: place, Object: o, Old: old})
 		}
 	}
-	for key, o := range have {
-		if want[key] != nil || d.goesAlong(place, o, want) {
+}
+
+// remove plans what is at the place and not wanted.
+func (d *differ) remove(place Place) {
+	want := d.want[place]
+	for k, o := range d.have[place] {
+		if want[k] != nil || d.goesAlong(place, o) {
 			continue
 		}
-		d.step(Step{Verb: Remove, Place: place, Object: o})
+		v, isVXLAN := o.(VXLAN)
+		d.step(Step{Verb: Remove, Place: place, Object: o, early: isVXLAN && d.tunnels[v.tunnel()]})
 	}
 }
 
 // goesAlong reports whether the object vanishes with its link or its namespace, or cannot be removed for itself.
-func (d *differ) goesAlong(place Place, o Object, want map[string]Object) bool {
-	switch o.(type) {
+func (d *differ) goesAlong(place Place, o Object) bool {
+	switch o := o.(type) {
 	case Sysctl:
 		return true
+	case Orphan:
+		return d.renewed[link{place, o.Port}] // its name is taken from it
 	case Namespace, VXLAN, Uplink, Port:
 		return false
 	}
-	if _, kept := d.desired[place]; !kept {
+	if place != HostPlace && d.want[HostPlace][Namespace{Name: string(place)}.key()] == nil {
 		return true
 	}
-	on := link{place, o.device()}
-	if on.device == "" {
-		return false
-	}
 	// The link itself leaves, or comes anew, with everything on it.
-	_, linkWanted := want["link "+on.device]
-	_, linkKnown := index(d.observed.State[place])["link "+on.device]
-	return d.renewed[on] || linkKnown && !linkWanted
+	on := link{place, o.device()}
+	return d.renewed[on] || d.have[place][linkKey(on.device)] != nil && d.want[place][linkKey(on.device)] == nil
 }
 
-func (d *differ) step(s Step) { d.plan.Steps = append(d.plan.Steps, s) }
+func (d *differ) step(s Step) { d.steps = append(d.steps, s) }
 
-func index(objects []Object) map[string]Object {
-	m := make(map[string]Object, len(objects))
-	for _, o := range objects {
-		m[o.key()] = o
+func index(s State) map[Place]map[key]Object {
+	all := make(map[Place]map[key]Object, len(s))
+	for place, objects := range s {
+		m := make(map[key]Object, len(objects))
+		for _, o := range objects {
+			m[o.key()] = o
+		}
+		all[place] = m
 	}
-	return m
+	return all
 }

@@ -1,12 +1,18 @@
 // Package overlay keeps a host's tenant namespaces, VXLAN devices, neighbours, forwarding entries, routes and sysctls.
 //
-//	k, err := overlay.Open(netns.Current, "")
-//	observed, err := k.Observe()
-//	plan := overlay.Diff(observed, overlay.Desired(host, observed.Facts))
-//	fmt.Print(plan)
-//	err = k.Apply(plan.Before()) // then the rules, then plan.After()
+//	k := overlay.Open(ns, "")
+//	observed, err := k.Observe(host.Underlay)
+//	desired, err := overlay.Desired(host, observed.Facts)
+//	plan := overlay.Diff(observed, desired)
+//	failures := k.Apply(plan.Detach()) // then Prepare, the rules, Attach and Release
 //
-// Be aware: whatever is in a namespace named culvert-* belongs to this package, except that VM devices are only lent: they
-// are moved in and, when an interface or its tenant leaves, moved back. In the host's namespace ours are the veth devices
-// named cv<vni> and the routes of protocol [Protocol]. IPv6 must not be disabled in the kernel.
+// Be aware:
+//   - Whatever is in a namespace named culvert-* belongs to this package: routes, addresses, neighbours and forwarding
+//     entries that others put there are removed. Devices are only lent: they are moved in and, when an interface or its
+//     tenant leaves, moved back, down and with a random MAC. So are devices of others.
+//   - In the host's namespace ours are the veth devices with the MAC of [topology.UplinkHostMAC], named cv<vni>, what is on
+//     them, and the routes of protocol [Protocol]. The uplink's forwarding parameter stays set after a cleanup.
+//   - Policy rules, other tables than main, and a device's parameters beyond those listed in a plan are not looked at.
+//   - A namespace that is removed by name ends a moment later. Until then the kernel may refuse a VXLAN device of its VNI.
+//   - IPv6 must not be disabled in the kernel.
 package overlay

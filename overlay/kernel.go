@@ -3,6 +3,7 @@ package overlay
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,18 +16,21 @@ import (
 	"github.com/culvertnet/culvert/netns"
 )
 
-// Kernel reads and writes the overlay of one host.
+// Kernel reads and writes the overlay of one host. It is not for concurrent use.
 type Kernel struct {
 	host *netns.NS
 	// prefix goes before the names of tenant namespaces: several hosts can live on one machine.
-	prefix  string
-	handles map[Place]*handle
+	prefix string
+	// root is the host's handle, tenant that of the namespace in use. There is no more than one of those at a time, so
+	// that thousands of tenants cost two descriptors, and none between calls, so that a namespace that somebody removes
+	// is not kept alive nor taken for the one that has its name next.
+	root, tenant *handle
 }
 
 // Open returns a Kernel for the host whose own namespace is given. Call Close when done; the namespace is the caller's.
 func Open(host *netns.NS, prefix string) *Kernel {
 	nl.EnableErrorMessageReporting = true
-	return &Kernel{host: host, prefix: prefix, handles: make(map[Place]*handle)}
+	return &Kernel{host: host, prefix: prefix}
 }
 
 // handle is a netlink socket bound to one namespace.
@@ -37,47 +41,63 @@ type handle struct {
 	ns     *netns.NS
 }
 
-// at returns the handle of a place; errors.Is(err, netns.ErrNotExist) if there is no such namespace.
+// at returns the handle of a place; errors.Is(err, netns.ErrNotExist) if there is no such namespace. A tenant's handle is
+// valid until at is called for another tenant.
 func (k *Kernel) at(place Place) (*handle, error) {
-	if h := k.handles[place]; h != nil {
-		return h, nil
-	}
-	ns := k.host
-	if place != HostPlace {
-		var err error
-		if ns, err = netns.Open(k.prefix + string(place)); err != nil {
-			return nil, err
+	if place == HostPlace {
+		if k.root == nil {
+			h, err := k.handle(place, k.host)
+			if err != nil {
+				return nil, err
+			}
+			k.root = h
 		}
+		return k.root, nil
 	}
-	h, err := netlink.NewHandleAt(vnetns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
+	if k.tenant != nil && k.tenant.place == place {
+		return k.tenant, nil
+	}
+	if err := k.leave(); err != nil {
+		return nil, err
+	}
+	ns, err := netns.Open(k.prefix + string(place))
 	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket in %s: %w", place, err)
+		return nil, err
 	}
-	k.handles[place] = &handle{Handle: h, kernel: k, place: place, ns: ns}
-	return k.handles[place], nil
+	h, err := k.handle(place, ns)
+	if err != nil {
+		return nil, errors.Join(err, ns.Close())
+	}
+	k.tenant = h
+	return h, nil
 }
 
-// forget closes the handle of a place whose namespace goes away.
-func (k *Kernel) forget(place Place) error {
-	h := k.handles[place]
+func (k *Kernel) handle(place Place, ns *netns.NS) (*handle, error) {
+	h, err := netlink.NewHandleAt(vnetns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open a netlink socket in %s: %w", place.name(), err)
+	}
+	return &handle{Handle: h, kernel: k, place: place, ns: ns}, nil
+}
+
+// leave closes the tenant's handle.
+func (k *Kernel) leave() error {
+	h := k.tenant
 	if h == nil {
 		return nil
 	}
-	delete(k.handles, place)
-	h.Close()
-	if place == HostPlace {
-		return nil
-	}
-	return h.ns.Close()
+	k.tenant = nil
+	return errors.Join(h.Close(), h.ns.Close())
 }
 
 // Close gives all sockets back.
 func (k *Kernel) Close() error {
-	var errs []error
-	for place := range k.handles {
-		errs = append(errs, k.forget(place))
+	err := k.leave()
+	if k.root != nil {
+		err = errors.Join(err, k.root.Close())
+		k.root = nil
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // Failure is a step that could not be done.
@@ -88,11 +108,7 @@ type Failure struct {
 
 // Error names the step, the place and the reason.
 func (f Failure) Error() string {
-	where := "the host's namespace"
-	if f.Step.Place != HostPlace {
-		where = string(f.Step.Place)
-	}
-	return fmt.Sprintf("%s %s in %s: %v", f.Step.Verb, f.Step.Object, where, f.Err)
+	return fmt.Sprintf("%s %s in %s: %v", f.Step.Verb, f.Step.Object, f.Step.Place.name(), f.Err)
 }
 
 // Unwrap returns the reason.
@@ -100,6 +116,7 @@ func (f Failure) Unwrap() error { return f.Err }
 
 // Apply carries out the steps in order. A step that fails does not stop the others; which ones failed is returned.
 func (k *Kernel) Apply(steps []Step) []Failure {
+	defer func() { _ = k.leave() }()
 	var failures []Failure
 	for _, s := range steps {
 		if err := k.apply(s); err != nil {
@@ -127,14 +144,24 @@ func (k *Kernel) apply(s Step) error {
 	return s.Object.put(h)
 }
 
-// sysctl reads a kernel parameter of the namespace.
-func (h *handle) sysctl(path string) (string, error) {
-	var value []byte
-	err := h.ns.Do(func() (err error) {
-		value, err = os.ReadFile(filepath.Join("/proc/sys", path))
-		return err
+// sysctls reads kernel parameters of the namespace. One that is missing is left out: its device is on its way out, or the
+// kernel lacks it and the write will tell.
+func (h *handle) sysctls(wanted []Sysctl) (found []Object, err error) {
+	err = h.ns.Do(func() error {
+		for _, s := range wanted {
+			value, err := os.ReadFile(filepath.Join("/proc/sys", s.Path))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			s.Value = strings.TrimSpace(string(value))
+			found = append(found, s)
+		}
+		return nil
 	})
-	return strings.TrimSpace(string(value)), err
+	return found, err
 }
 
 func (o Sysctl) put(h *handle) error {

@@ -3,14 +3,13 @@ package overlay
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/topology"
 )
@@ -24,66 +23,51 @@ type Observed struct {
 // Observe reads the kernel: the tenant namespaces and our part of the host's own. underlay is the address whose device
 // and MTU the facts name.
 func (k *Kernel) Observe(underlay netip.Addr) (Observed, error) {
-	host, err := k.at(HostPlace)
+	out, err := k.observe(underlay)
+	return out, errors.Join(err, k.leave())
+}
+
+func (k *Kernel) observe(underlay netip.Addr) (Observed, error) {
+	root, err := k.at(HostPlace)
 	if err != nil {
 		return Observed{}, err
-	}
-	facts, err := host.facts(underlay)
-	if err != nil {
-		return Observed{}, fmt.Errorf("observe the host's namespace: %w", err)
 	}
 	names, err := netns.List(k.prefix + topology.NamespacePrefix)
 	if err != nil {
 		return Observed{}, err
 	}
+	host := observer{handle: root, paired: make(map[string]bool)}
+	host.readLinks()
 	state := State{}
 	for _, name := range names {
 		place := Place(strings.TrimPrefix(name, k.prefix))
+		ns := Namespace{Name: string(place)}
 		inside, err := k.at(place)
-		if errors.Is(err, netns.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, netns.ErrNotExist):
+			ns.flaw = flawFile
+		case err != nil:
 			return Observed{}, err
+		default:
+			o := observer{handle: inside}
+			o.tenant(&host)
+			if o.err != nil {
+				return Observed{}, fmt.Errorf("observe %s: %w", place, o.err)
+			}
+			state[place] = o.objects
+			if o.loDown {
+				ns.flaw = flawLo
+			}
 		}
-		o := observer{handle: inside}
-		o.tenant()
-		if o.err != nil {
-			return Observed{}, fmt.Errorf("observe %s: %w", place, o.err)
-		}
-		state[HostPlace] = append(state[HostPlace], Namespace{Name: string(place)})
-		state[place] = o.objects
+		host.add(ns)
 	}
-	o := observer{handle: host}
-	o.host()
-	if o.err != nil {
-		return Observed{}, fmt.Errorf("observe the host's namespace: %w", o.err)
+	host.host()
+	facts := host.facts(underlay)
+	if host.err != nil {
+		return Observed{}, fmt.Errorf("observe the host's namespace: %w", host.err)
 	}
-	state[HostPlace] = append(state[HostPlace], o.objects...)
+	state[HostPlace] = host.objects
 	return Observed{State: state, Facts: facts}, nil
-}
-
-func (h *handle) facts(underlay netip.Addr) (Facts, error) {
-	links, err := again(h.LinkList)
-	if err != nil {
-		return Facts{}, err
-	}
-	facts := Facts{Devices: make(map[string]bool, len(links))}
-	byIndex := make(map[int]netlink.Link, len(links))
-	for _, l := range links {
-		facts.Devices[l.Attrs().Name] = true
-		byIndex[l.Attrs().Index] = l
-	}
-	addrs, err := again(func() ([]netlink.Addr, error) { return h.AddrList(nil, unix.AF_UNSPEC) })
-	if err != nil {
-		return Facts{}, err
-	}
-	for _, a := range addrs {
-		if l := byIndex[a.LinkIndex]; l != nil && addr(a.IP) == underlay {
-			facts.Underlay, facts.UnderlayMTU = l.Attrs().Name, l.Attrs().MTU
-		}
-	}
-	return facts, nil
 }
 
 // observer reads one place; the first error ends it.
@@ -91,58 +75,86 @@ type observer struct {
 	*handle
 	links   map[int]netlink.Link
 	ports   map[string]bool
+	loDown  bool
 	objects []Object
 	err     error
+	// paired, in the host's namespace, are the ends of veth pairs that tenant namespaces have the other end of.
+	paired map[string]bool
 }
 
 func (o *observer) add(objects ...Object) { o.objects = append(o.objects, objects...) }
 
-func (o *observer) tenant() {
-	o.readLinks()
-	o.sysctls(namespaceWide)
+func (o *observer) facts(underlay netip.Addr) Facts {
+	facts := Facts{Devices: make(map[string]bool, len(o.links))}
 	for _, l := range o.links {
-		name := l.Attrs().Name
-		if v, ok := vxlanOf(l); ok {
-			o.add(v)
-			continue
-		}
-		switch {
-		case l.Attrs().Flags&net.FlagLoopback != 0:
-		case name == topology.UplinkDevice && l.Type() == "veth":
-			o.uplink(l)
-		default:
-			o.ports[name] = true
-			o.add(Port{Device: name, MAC: mac(l.Attrs().HardwareAddr), down: isDown(l)})
-			o.sysctls(portSysctls(name))
+		facts.Devices[l.Attrs().Name] = true
+	}
+	for _, a := range o.addrList() {
+		if l := o.links[a.LinkIndex]; l != nil && addr(a.IP) == underlay {
+			facts.Underlay, facts.UnderlayMTU = l.Attrs().Name, l.Attrs().MTU
 		}
 	}
+	return facts
+}
+
+func (o *observer) tenant(host *observer) {
+	o.readLinks()
+	wanted := namespaceWide
+	for _, l := range o.links {
+		name := l.Attrs().Name
+		v, isVXLAN := vxlanOf(l)
+		switch {
+		case isVXLAN:
+			o.add(v)
+		case isLoopback(l):
+			o.loDown = isDown(l)
+		case isUplink(l):
+			o.add(host.pair(l))
+		case isPort(l):
+			o.ports[name] = true
+			o.add(Port{Device: name, MAC: mac(l.Attrs().HardwareAddr), down: isDown(l)})
+			wanted = append(slices.Clip(wanted), portSysctls(name)...)
+		}
+	}
+	o.readSysctls(wanted)
 	o.addresses()
 	o.neighbours(func(string) bool { return true })
 	o.entries()
 	o.routes()
 }
 
-func (o *observer) host() {
-	o.readLinks()
-	ours := make(map[string]bool)
-	for _, l := range o.links {
-		name := l.Attrs().Name
-		if isUplinkPort(l) {
-			ours[name] = true
-		}
-		if isUplinkPort(l) {
-			o.sysctls(edgeSysctls(name))
-		} else if l.Attrs().Flags&net.FlagLoopback == 0 {
-			o.sysctls(edgeSysctls(name)[:1])
+// pair reads a veth pair back, given the tenant's end. A peer that is missing leaves the port empty: the difference makes
+// the pair anew.
+func (o *observer) pair(inside netlink.Link) Uplink {
+	a := inside.Attrs()
+	u := Uplink{MAC: mac(a.HardwareAddr), MTU: a.MTU, down: isDown(inside)}
+	if outside := o.links[a.ParentIndex]; outside != nil && isPair(inside, outside) {
+		b := outside.Attrs()
+		o.paired[b.Name] = true
+		u.Port, u.PortMAC, u.down = b.Name, mac(b.HardwareAddr), u.down || isDown(outside)
+		if b.MTU != a.MTU {
+			u.portMTU = b.MTU
 		}
 	}
-	o.neighbours(func(device string) bool { return ours[device] })
-	o.routes()
+	return u
 }
 
-// isUplinkPort recognises the host's end of an edge's veth.
-func isUplinkPort(l netlink.Link) bool {
-	return l.Type() == "veth" && mac(l.Attrs().HardwareAddr) == topology.UplinkHostMAC
+func (o *observer) host() {
+	var wanted []Sysctl
+	for _, l := range o.links {
+		name := l.Attrs().Name
+		switch {
+		case o.paired[name]:
+			wanted = append(wanted, edgeSysctls(name)...)
+		case isUplinkPort(l):
+			o.add(Orphan{name})
+		case !isLoopback(l):
+			wanted = append(wanted, edgeSysctls(name)[:1]...)
+		}
+	}
+	o.readSysctls(wanted)
+	o.neighbours(func(device string) bool { return o.paired[device] })
+	o.routes()
 }
 
 func (o *observer) readLinks() {
@@ -157,42 +169,28 @@ func (o *observer) readLinks() {
 	}
 }
 
-// uplink reads a veth pair back, from the tenant's end.
-func (o *observer) uplink(l netlink.Link) {
-	host, err := o.kernel.at(HostPlace)
-	if err != nil {
-		o.err = err
-		return
-	}
-	u := Uplink{MAC: mac(l.Attrs().HardwareAddr), MTU: l.Attrs().MTU, down: isDown(l)}
-	// A peer that is missing leaves the port empty: the difference makes the pair anew.
-	if peer, err := host.LinkByIndex(l.Attrs().ParentIndex); err == nil {
-		u.Port, u.PortMAC = peer.Attrs().Name, mac(peer.Attrs().HardwareAddr)
-		u.down = u.down || isDown(peer)
-	}
-	o.add(u)
-}
-
-func (o *observer) sysctls(wanted []Sysctl) {
-	for _, s := range wanted {
-		value, err := o.sysctl(s.Path)
-		if err != nil {
-			continue // the device is on its way out, or the kernel lacks the parameter: the write will tell
-		}
-		s.Value = value
-		o.add(s)
-	}
-}
-
-func (o *observer) addresses() {
+func (o *observer) readSysctls(wanted []Sysctl) {
 	if o.err != nil {
 		return
 	}
+	var found []Object
+	found, o.err = o.sysctls(wanted)
+	o.add(found...)
+}
+
+func (o *observer) addrList() []netlink.Addr {
+	if o.err != nil {
+		return nil
+	}
 	addrs, err := again(func() ([]netlink.Addr, error) { return o.AddrList(nil, unix.AF_UNSPEC) })
 	o.err = err
-	for _, a := range addrs {
+	return addrs
+}
+
+func (o *observer) addresses() {
+	for _, a := range o.addrList() {
 		l := o.links[a.LinkIndex]
-		if l == nil || l.Attrs().Flags&net.FlagLoopback != 0 {
+		if l == nil || isLoopback(l) && a.IP.IsLoopback() {
 			continue
 		}
 		ones, _ := a.Mask.Size()
@@ -234,51 +232,6 @@ func (o *observer) entries() {
 	}
 }
 
-func (o *observer) routes() {
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		if o.err != nil {
-			return
-		}
-		list, err := again(func() ([]netlink.Route, error) {
-			return o.RouteListFiltered(family, &netlink.Route{Protocol: Protocol}, netlink.RT_FILTER_PROTOCOL)
-		})
-		o.err = err
-		for _, r := range list {
-			if route, ok := o.route(family, r); ok {
-				o.add(route)
-			}
-		}
-	}
-}
-
-func (o *observer) route(family int, r netlink.Route) (Route, bool) {
-	out := Route{Dst: anywhereIPv4}
-	if family == unix.AF_INET6 {
-		out.Dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-	}
-	if r.Dst != nil {
-		ones, _ := r.Dst.Mask.Size()
-		out.Dst = netip.PrefixFrom(addr(r.Dst.IP), ones)
-	}
-	hops := r.MultiPath
-	if len(hops) == 0 {
-		hops = []*netlink.NexthopInfo{{LinkIndex: r.LinkIndex, Gw: r.Gw}}
-	}
-	for _, h := range hops {
-		l := o.links[h.LinkIndex]
-		if l == nil {
-			return Route{}, false
-		}
-		hop := Hop{Device: l.Attrs().Name}
-		if h.Gw != nil {
-			hop.Via = addr(h.Gw)
-		}
-		out.Hops = append(out.Hops, hop)
-	}
-	out.late = o.ports[out.Hops[0].Device] || o.place == HostPlace
-	return out, true
-}
-
 // again repeats a dump that a concurrent change interrupted; the result of such a dump may lack entries.
 func again[T any](dump func() ([]T, error)) ([]T, error) {
 	const tries = 20
@@ -290,17 +243,4 @@ func again[T any](dump func() ([]T, error)) ([]T, error) {
 		}
 	}
 	return list, err
-}
-
-func isDown(l netlink.Link) bool { return l.Attrs().Flags&net.FlagUp == 0 }
-
-func addr(ip net.IP) netip.Addr {
-	a, _ := netip.AddrFromSlice(ip)
-	return a.Unmap()
-}
-
-func mac(hw net.HardwareAddr) config.MAC {
-	var m config.MAC
-	copy(m[:], hw)
-	return m
 }

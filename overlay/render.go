@@ -1,7 +1,6 @@
 package overlay
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,11 +40,6 @@ func (s State) Commands() []string {
 	return out
 }
 
-// compareSteps is the order in which a plan makes its changes.
-func compareSteps(a, b Step) int {
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Place, b.Place), cmp.Compare(a.Object.key(), b.Object.key()))
-}
-
 // in is a tool's call at the place.
 func (p Place) in(tool, format string, args ...any) string {
 	if p != HostPlace {
@@ -77,6 +71,10 @@ func (o Uplink) commands(at Place) []string {
 		at.in("ip", "link set %s up", topology.UplinkDevice),
 	}
 }
+
+// What is never desired has no commands.
+func (Orphan) commands(Place) []string { return nil }
+func (Stray) commands(Place) []string  { return nil }
 
 func (o Port) commands(at Place) []string {
 	return []string{
