@@ -1,6 +1,7 @@
 package portmap
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -123,4 +124,37 @@ func TestDealMovesTheFewest(t *testing.T) {
 			t.Fatalf("%d slots moved, %d suffice", moved, least)
 		}
 	})
+}
+
+// Growth of the block that was dealt in last moves slots to it and none between the others.
+func TestDealGrowthOfTheLast(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		blocks := drawBlocks(t, 2)
+		if len(blocks) < 2 {
+			t.Skip()
+		}
+		grown := slices.Clone(blocks)
+		more := rapid.IntRange(1, 400).Draw(t, "granules")
+		grown[1].Address, grown[1].First, grown[1].Last = addrB, FirstPort, uint16(FirstPort+blocks[1].Size()+more*Granule-1)
+		before, after := Deal(blocks), Deal(grown)
+		for i := range before {
+			if before[i] == blocks[1] && after[i] != grown[1] {
+				t.Fatalf("slot %d left the block that grew", i)
+			}
+		}
+	})
+}
+
+// What is drained gets no slot, and the rest stays in proportion.
+func TestDealAfterDraining(t *testing.T) {
+	blocks := someBlocks("23:1024-2047 23:4096-5119 23:8192-10239")
+	last := Deal(blocks[:2])
+	for i, b := range Deal(blocks) {
+		if b != blocks[2] && b != last[i] {
+			t.Errorf("slot %d moved from %s to %s though neither drains", i, b, last[i])
+		}
+	}
+	if got := countSlots(Deal(blocks[1:])); got[blocks[0]] != 0 || got[blocks[1]] != 21 || got[blocks[2]] != 43 {
+		t.Errorf("slots %v", got)
+	}
 }

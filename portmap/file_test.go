@@ -36,7 +36,7 @@ func TestWriteFileKeepsModeAndLink(t *testing.T) {
 	if err := WriteFile(path, NewLock()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("real", link); err != nil {
@@ -50,7 +50,7 @@ func TestWriteFileKeepsModeAndLink(t *testing.T) {
 		t.Errorf("the link was replaced: %v, %v", info.Mode(), err)
 	}
 	info, err = os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 {
+	if err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	if lock, err := ReadFile(path); err != nil || len(lock.Hosts) != 4 {

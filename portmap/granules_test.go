@@ -98,15 +98,15 @@ func TestGapIsTheFirst(t *testing.T) {
 
 // Growing results in no more blocks than the best of all choices, which a small window allows to try one by one.
 func TestGrowTakesTheFewestBlocks(t *testing.T) {
-	const window = 11
+	const window = 14
 	rapid.Check(t, func(t *rapid.T) {
 		taken := granules{}.complement()
 		var have, free granules
 		for g := range window {
-			switch rapid.IntRange(0, 2).Draw(t, "granule") {
-			case 0:
+			switch rapid.SampledFrom([]string{"free", "free", "taken", "taken", "own"}).Draw(t, "granule") {
+			case "free":
 				free.add(run{20 + g, 21 + g})
-			case 1:
+			case "own":
 				have.add(run{20 + g, 21 + g})
 			}
 		}
@@ -133,4 +133,29 @@ func TestGrowTakesTheFewestBlocks(t *testing.T) {
 			t.Fatalf("%d blocks, %d would do: have %v, free %v, need %d, got %v", got, best, have.runs(nil), free.runs(nil), need, set.runs(nil))
 		}
 	})
+}
+
+func TestPick(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		free, have []run
+		need       int
+		want       run
+	}{
+		{"the smallest gap closes", []run{{20, 23}, {25, 27}, {30, 33}}, []run{{23, 25}, {27, 30}, {33, 34}, {18, 20}}, 3, run{25, 27}},
+		{"a gap too large to close is filled upward", []run{{20, 24}}, []run{{18, 20}, {24, 26}}, 3, run{20, 23}},
+		{"upward before downward", []run{{20, 24}, {30, 34}}, []run{{24, 25}, {29, 30}}, 2, run{30, 32}},
+		{"downward from above", []run{{20, 24}}, []run{{24, 25}}, 2, run{22, 24}},
+		{"beside its own before a gap that holds all", []run{{20, 25}, {30, 31}}, []run{{29, 30}}, 4, run{30, 31}},
+		{"the first that holds all", []run{{20, 22}, {30, 36}, {40, 44}}, nil, 4, run{30, 34}},
+		{"the largest if none does", []run{{20, 22}, {30, 33}, {40, 43}}, nil, 4, run{30, 33}},
+	} {
+		var have granules
+		for _, r := range test.have {
+			have.add(r)
+		}
+		if got := pick(test.free, &have, test.need); got != test.want {
+			t.Errorf("%s: picked %v, want %v", test.name, got, test.want)
+		}
+	}
 }

@@ -37,6 +37,9 @@ func TestProve(t *testing.T) {
 			"one-owner: port 1984 of 45.86.152.23 belongs to host hv1 of tenant acme twice"},
 		{"a large one over several", func(_ *config.Fleet, _ *Lock, acme, beta claims) { beta[0].Retired = someBlocks("23:1024-65535") },
 			"one-owner: port 2048 of 45.86.152.23 belongs to interface vm-a of tenant beta and host hv2 of tenant acme"},
+		{"a large one over two that are apart", func(_ *config.Fleet, _ *Lock, acme, _ claims) {
+			acme[0].Blocks, acme[1].Retired = someBlocks("23:1024-4159"), someBlocks("23:3136-3199")
+		}, "one-owner: port 3136 of 45.86.152.23 belongs to host hv1 and host hv2 of tenant acme"},
 		{"two tenants, apart", func(_ *config.Fleet, _ *Lock, _, beta claims) { beta[0].Retired = someBlocks("23:4096-4159") },
 			"one-tenant: 45.86.152.23 has blocks of tenant acme and tenant beta"},
 		{"two tenants declare", func(f *config.Fleet, _ *Lock, _, _ claims) {
@@ -80,6 +83,10 @@ func TestProve(t *testing.T) {
 			"listener-is-free: port 2047 of load balancer web of tenant acme lies in 45.86.152.23 1024-2047 (1024 ports) of host hv1"},
 		{"listener at the start", func(f *config.Fleet, _ *Lock, _, _ claims) { f.Tenants[0].LoadBalancers[0].Listeners[0].Port = 2048 },
 			"listener-is-free: port 2048"},
+		{"listener in the last block", func(f *config.Fleet, _ *Lock, acme, _ claims) {
+			acme[0].Retired = someBlocks("23:65472-65535")
+			f.Tenants[0].LoadBalancers[0].Listeners[0].Port = 65472
+		}, "listener-is-free: port 65472"},
 		{"host without id", func(_ *config.Fleet, l *Lock, _, _ claims) { delete(l.Hosts, "hv1") }, "host-id: host hv1 has no id"},
 		{"stranger with id", func(_ *config.Fleet, l *Lock, _, _ claims) { l.Hosts["hv9"] = 9 }, "host-id: host hv9 has id 9 but"},
 		{"same id", func(_ *config.Fleet, l *Lock, _, _ claims) { l.Hosts["hv2"] = 1 }, "host-id: id 1 belongs to host hv1 and host hv2"},

@@ -12,28 +12,35 @@ import (
 
 func TestShortage(t *testing.T) {
 	for _, test := range []struct {
-		name  string
-		fleet *config.Fleet
-		old   string // acme's blocks of hv1, with retired ones after a bar
-		want  string
+		name   string
+		fleet  *config.Fleet
+		old    string // acme's blocks of hv1, with retired ones after a bar
+		others string // retired blocks of vm-a
+		want   string
 	}{
-		{"a new host", aFleet("hv1 hv2 hv3", "vm-a@hv1 vm-b@hv2 vm-c@hv3", perHost(32256, addrA)), "",
+		{"a new host", aFleet("hv1 hv2 hv3", "vm-a@hv1 vm-b@hv2 vm-c@hv3", perHost(32256, addrA)), "", "",
 			"tenant acme: host hv3 wants 32256 ports on one address, 32256 are missing (45.86.152.23 has 64512 of 64512 taken); " +
 				"add an address to natGateway.addresses of tenant acme, or lower portsPerHost"},
-		{"per interface, two addresses", aFleet("hv1", "vm-a@hv1 vm-b@hv1 vm-c@hv1", perInterface(40000-40000%64, addrA, addrB)), "",
+		{"per interface, two addresses", aFleet("hv1", "vm-a@hv1 vm-b@hv1 vm-c@hv1", perInterface(40000-40000%64, addrA, addrB)), "", "",
 			"tenant acme: interface vm-c wants 40000 ports on one address, 15488 are missing (45.86.152.23 has 40000 of 64512 taken, " +
 				"45.86.152.24 has 40000 of 64512 taken); add an address to natGateway.addresses of tenant acme, or lower portsPerInterface"},
-		{"growth counts what one has", aFleet("hv1 hv2", "vm-a@hv1 vm-b@hv2", perHost(32320, addrA)), "23:1024-32639",
+		{"growth counts what one has", aFleet("hv1 hv2", "vm-a@hv1 vm-b@hv2", perHost(32320, addrA)), "23:1024-32639", "",
 			"tenant acme: host hv2 wants 32320 ports on one address, 128 are missing (45.86.152.23 has 32320 of 64512 taken)"},
-		{"retired blocks are named", aFleet("hv1 hv2", "vm-a@hv1 vm-b@hv2", perHost(64, addrA)), "23:1024-1087 | 23:1088-65535",
+		{"growth counts the free ports beside it", aFleet("hv1", "vm-a@hv1", perHost(2048, addrA)), "23:1024-2047", "23:2048-65471",
+			"tenant acme: host hv1 wants 2048 ports on one address, 960 are missing (45.86.152.23 has 64448 of 64512 taken)"},
+		{"retired blocks are named", aFleet("hv1 hv2", "vm-a@hv1 vm-b@hv2", perHost(64, addrA)), "23:1024-1087 | 23:1088-65535", "",
 			"or lower portsPerHost, or release the tenant's retired blocks (64448 ports) once they have drained"},
-		{"no address", aFleet("hv1", "vm-a@hv1", perHost(64)), "",
+		{"no address", aFleet("hv1", "vm-a@hv1", perHost(64)), "", "",
 			"tenant acme: host hv1 wants 64 ports on one address, 64 are missing; add an address"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			old := NewLock()
 			if active, retired, _ := strings.Cut(test.old, "|"); active != "" {
 				old.Tenants["acme"] = &Tenant{Claims: []Claim{{Claimant{Host: "hv1"}, someBlocks(active), someBlocks(retired)}}}
+			}
+			if test.others != "" {
+				vm := Claim{Claimant: Claimant{Interface: "vm-a"}, Retired: someBlocks(test.others)}
+				old.Tenants["acme"].Claims = append(old.Tenants["acme"].Claims, vm)
 			}
 			wantError(t, old, test.fleet, test.want)
 			_, err := Allocate(old, test.fleet)
