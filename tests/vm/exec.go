@@ -55,41 +55,48 @@ func executeOnHost(ctx context.Context, argv []string, binary string) (int, erro
 	return 0, nil
 }
 
-// probes is what the NAT gateway needs of a kernel, tried in a network
-// namespace that vanishes with the shell.
-var probes = []struct{ feature, script string }{
-	{"network namespaces", "true"},
-	{"veth", "ip link add a type veth peer name b"},
-	{"dummy", "ip link add a type dummy"},
-	{"vxlan", "ip link add a type vxlan id 1 dstport 4789 nolearning"},
-	{"nft netdev fwd", "ip link add a type veth peer name b && " +
-		"nft 'table netdev t { chain c { type filter hook ingress device a priority 0; fwd to b; }; }'"},
-	{"nft netdev fwd to an address", "ip link add a type veth peer name b && " +
-		"nft 'table netdev t { chain c { type filter hook ingress device a priority 0; fwd ip to 192.0.2.1 device b; }; }'"},
+// probe is a feature and a shell script that succeeds where it is there.
+type probe struct{ feature, script string }
+
+// probes is what the NAT gateway needs of a kernel.
+var probes = []probe{
+	{"veth", "ip link add veth0 type veth peer name veth1"},
+	{"vxlan", "ip link add vx9 type vxlan id 9 dstport 4789 nolearning"},
+	{"nft netdev fwd", onVeth + "nft 'table netdev t { chain c { " +
+		"type filter hook ingress device veth0 priority 0; fwd ip to 192.0.2.1 device veth0; }; }'"},
+	{"nft netdev fwd to a mapped address", onVeth + "nft 'table netdev t { " +
+		"map m { type ipv4_addr : ipv4_addr; }; chain c { " +
+		"type filter hook ingress device veth0 priority 0; fwd ip to ip daddr map @m device veth0; }; }'"},
 	{"nft NAT to a mapped range of ports", "nft 'table ip t { " +
-		"map m { type ipv4_addr : interval ipv4_addr . inet_service; flags interval; }; " +
-		"chain c { type nat hook postrouting priority 100; snat to ip saddr map @m; }; }'"},
-	{"nft dup", "ip link add a type dummy && nft 'table ip t { chain c { " +
-		"type filter hook prerouting priority -290; dup to 192.0.2.1 device a; }; }'"},
-	{"nft hash", "nft 'table ip t { chain c { type filter hook prerouting priority 0; " +
-		"meta mark set jhash ip saddr . ip daddr mod 64 seed 1; }; }'"},
-	{"multipath routes", "ip link add a type dummy && ip addr add 192.0.2.1/24 dev a && ip link set a up && " +
-		"ip route add 198.51.100.0/24 nexthop via 192.0.2.2 dev a nexthop via 192.0.2.3 dev a"},
-	{"conntrack", "nft 'table ip t { chain c { type filter hook prerouting priority 0; ct state new; }; }' && " +
-		"test -e /proc/sys/net/netfilter/nf_conntrack_count"},
+		"map m { type ipv4_addr . mark : interval ipv4_addr . inet_service; flags interval; }; chain c { " +
+		"type nat hook postrouting priority 100; meta l4proto { tcp, udp } snat ip to ip saddr . meta mark map @m; }; }'"},
+	{"nft dup", onVeth + "nft 'table ip t { chain c { " +
+		"type filter hook prerouting priority -290; dup to 192.0.2.1 device veth0; }; }'"},
+	{"nft hash", "nft 'table ip t { chain c { " +
+		"type filter hook prerouting priority 0; meta mark set jhash ip saddr . ip daddr mod 64 seed 1; }; }'"},
+	{"nft conntrack", "nft 'table ip t { chain c { type filter hook prerouting priority 0; ct state new notrack; }; }'"},
+	{"multipath routes", onVeth + "ip address add 192.0.2.1/24 dev veth0 && ip link set veth0 up && " +
+		"ip route add 198.51.100.0/24 nexthop via 192.0.2.2 dev veth0 nexthop via 192.0.2.3 dev veth0"},
 }
+
+const onVeth = "ip link add veth0 type veth peer name veth1 && "
 
 // hostCan returns what the host lacks for a lab, all of it.
 func hostCan(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root")
 	}
+	return tryAll(ctx, probes)
+}
+
+// tryAll tries each probe in a network namespace that vanishes with its shell.
+func tryAll(ctx context.Context, probes []probe) error {
 	var lacking []error
-	for _, probe := range probes {
-		cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", "sh", "-c", "mount -t sysfs sysfs /sys && "+probe.script)
-		if out, err := cmd.CombinedOutput(); err != nil {
+	for _, p := range probes {
+		out, err := exec.CommandContext(ctx, "unshare", "--net", "sh", "-c", p.script).CombinedOutput()
+		if err != nil {
 			first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-			lacking = append(lacking, fmt.Errorf("no %s: %w: %s", probe.feature, err, first))
+			lacking = append(lacking, fmt.Errorf("no %s: %w: %s", p.feature, err, first))
 		}
 	}
 	return errors.Join(lacking...)

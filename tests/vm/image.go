@@ -27,7 +27,7 @@ const (
 )
 
 // tools are the host's programs that tests ask for a second opinion.
-var tools = []string{"nft", "ip", "bridge", "tc", "ss", "ipvsadm", "conntrack", "tcpdump", "sh", "cat", "sleep"}
+var tools = []string{"nft", "ip", "bridge", "tc", "ss", "ipvsadm", "conntrack", "tcpdump", "sh", "cat", "sleep", "true", "false"}
 
 // guestEnv is the environment of everything that the guest runs.
 var guestEnv = []string{
