@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
@@ -66,7 +65,7 @@ func (c *Conn) index(device string) (index int, err error) {
 	return index, nil
 }
 
-// Observe reads our tables. Rules are known by their digest alone.
+// Observe reads our tables. Of rules it returns what [Conn.Apply] noted in them: text and digest, not the bytecode.
 func (c *Conn) Observe() ([]Table, error) {
 	tables, err := c.reader.ListTables()
 	if err != nil {
@@ -123,11 +122,24 @@ func (c *Conn) table(t *nftables.Table) (Table, error) {
 			return out, fmt.Errorf("read chain %s: %w", chain.Name, err)
 		}
 		for _, r := range rules {
-			chain.Rules = append(chain.Rules, Rule{Digest: digestOf(r.UserData)})
+			chain.Rules = append(chain.Rules, c.rule(r.UserData))
 		}
 		out.Chains = append(out.Chains, chain)
 	}
 	return out, nil
+}
+
+// rule reads a rule's notes. A rule that forwards to a device that has been made anew since gets a digest that no desired
+// rule has: kernels from 6.13 on keep the chain of a device that goes and use it for the next one of that name, but the
+// rule has the old device's index.
+func (c *Conn) rule(data []byte) Rule {
+	r, index := decodeNotes(data)
+	if r.device != "" {
+		if now, err := c.index(r.device); err != nil || now != index {
+			r.Digest += staleSuffix
+		}
+	}
+	return r
 }
 
 // Count is the value of a counter.
@@ -185,16 +197,4 @@ func typeOf(d nftables.SetDatatype) Type {
 		t = append(t, Field(at))
 	}
 	return t
-}
-
-// commentPrefix begins the comment of every rule of ours; the digest follows.
-const commentPrefix = "culvert #"
-
-func comment(digest string) []byte {
-	return userdata.AppendString(nil, userdata.TypeComment, commentPrefix+digest)
-}
-
-func digestOf(data []byte) string {
-	s, _ := userdata.GetString(data, userdata.TypeComment)
-	return strings.TrimPrefix(s, commentPrefix)
 }

@@ -216,15 +216,14 @@ func (p *Plan) sayElements(sign string, f Family, s Set, list []element) {
 
 // rules plans new rules for the chain if the digests differ.
 func (p *Plan) rules(f Family, was *Chain, want Chain) {
-	digest := func(r Rule) string { return r.Digest }
-	if was != nil && slices.EqualFunc(was.Rules, want.Rules, func(a, b Rule) bool { return digest(a) == digest(b) }) {
+	if was != nil && slices.EqualFunc(was.Rules, want.Rules, func(a, b Rule) bool { return a.Digest == b.Digest }) {
 		return
 	}
 	if was != nil {
 		p.do(func(t *transaction) { t.deleteRules(f, want.Name) })
 		for _, r := range was.Rules {
 			if !slices.ContainsFunc(want.Rules, func(w Rule) bool { return w.Digest == r.Digest }) {
-				p.say("- %s %s: rule #%s", f, want.Name, r.Digest)
+				p.say("- %s %s: %s", f, want.Name, r)
 			}
 		}
 	}

@@ -16,8 +16,8 @@ type expression interface {
 // encoding is what an expression may depend on when it is sent.
 type encoding struct {
 	family Family
-	// index finds the interface index of a device of the namespace.
-	index func(device string) (int, error)
+	// index is that of the rule's device.
+	index uint32
 }
 
 // plain is an expression that the library knows.
@@ -26,7 +26,7 @@ type plain struct{ expr.Any }
 func (p plain) encode(c encoding) ([]byte, error) { return expr.Marshal(byte(c.family), p.Any) }
 
 // forward sends the packet out of a device to a neighbour, past routing: the kernel's nft_fwd_netdev.c. The library has no
-// such expression. The kernel decrements the TTL and drops the packet when it is used up.
+// such expression. The kernel decrements the TTL, and not every version drops the packet when that reaches zero.
 type forward struct {
 	// Device is put into register deviceRegister by a load that comes with this expression.
 	deviceRegister uint32
@@ -56,16 +56,12 @@ func (f forward) encode(encoding) ([]byte, error) {
 	})
 }
 
-// loadIndex puts the interface index of a device into a register, as it is when the rule is sent.
+// loadIndex puts the interface index of a device into a register, as it is when the rule is sent. A rule has one such device.
 type loadIndex struct {
 	device   string
 	register uint32
 }
 
 func (l loadIndex) encode(c encoding) ([]byte, error) {
-	index, err := c.index(l.device)
-	if err != nil {
-		return nil, err
-	}
-	return plain{&expr.Immediate{Register: l.register, Data: binaryutil.NativeEndian.PutUint32(uint32(index))}}.encode(c)
+	return plain{&expr.Immediate{Register: l.register, Data: binaryutil.NativeEndian.PutUint32(c.index)}}.encode(c)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/config"
 )
@@ -51,9 +52,25 @@ func (f Field) format(b []byte) string {
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
 	case Slot:
 		return fmt.Sprintf("%#08x", binary.NativeEndian.Uint32(b))
-	default:
-		return fmt.Sprint(b[0])
+	case Protocol:
+		return name(protocolNames, b[0])
+	case ICMPType:
+		return name(icmpTypeNames, b[0])
 	}
+	panic(fmt.Sprintf("field %d has no format", f)) // a mistake in this package
+}
+
+// What nft calls the numbers that we use.
+var (
+	protocolNames = map[byte]string{unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_SCTP: "sctp"}
+	icmpTypeNames = map[byte]string{icmpUnreachable: "destination-unreachable", icmpTimeExceeded: "time-exceeded", icmpParameterProblem: "parameter-problem"}
+)
+
+func name(names map[byte]string, n byte) string {
+	if s, ok := names[n]; ok {
+		return s
+	}
+	return fmt.Sprint(n)
 }
 
 // Type is a key or a value: one field, or several put together.
@@ -111,7 +128,6 @@ type Value []byte
 
 func (v Value) addr(a netip.Addr) Value { return append(v, a.AsSlice()...) }
 func (v Value) mac(m config.MAC) Value  { return append(v, m[:]...) }
-func (v Value) byte(b byte) Value       { return append(v, b) }
 func (v Value) slot(n int) Value        { return binary.NativeEndian.AppendUint32(v, uint32(n)) }
 
 // port appends a port padded to four bytes, as a field among others.

@@ -1,20 +1,21 @@
 package nft
 
 import (
-	"net/netip"
-
 	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/topology"
 )
 
-// Bits of `ct state` (linux/netfilter/nf_conntrack_common.h, NF_CT_STATE_BIT).
+// Bits of `ct state` and `ct status` (linux/netfilter/nf_conntrack_common.h: NF_CT_STATE_BIT, enum ip_conntrack_status).
 const (
-	ctInvalid     = 1 << 0
-	ctEstablished = 1 << 1
-	ctRelated     = 1 << 2
+	stateInvalid   = 1 << 0
+	stateUntracked = 1 << 6
+
+	statusAssured    = 1 << 2
+	statusConfirmed  = 1 << 3
+	statusTranslated = 1 << 4 // IPS_SRC_NAT
 )
 
-// hypervisorIPv4 is the table of a host that runs VMs of the tenant.
+// hypervisorIPv4 is the table of a host that runs VMs of the tenant, if the tenant has a NAT gateway.
 //
 // Forwarding: what belongs to a translated flow passes; what leaves for the outside must have a source and a protocol that
 // can be translated; VMs of the tenant talk to each other. Nothing private gets out, whatever conntrack thinks of it.
@@ -22,19 +23,13 @@ const (
 func (b *builder) hypervisorIPv4() Table {
 	t := Table{
 		Family:   IPv4Family,
-		Counters: []Counter{Unknown, SecondHand, Bounced, Invalid, Unsolicited, Refused, NoBlock, OwnTraffic},
-		Sets:     []Set{b.edges(), b.publics(), b.gateways()},
+		Counters: []Counter{Unknown, SecondHand, Bounced, Invalid, Unsolicited, Refused, Untranslated, NoBlock, OwnTraffic, Reassembled},
+		Sets:     []Set{b.edges(), b.edgeVMs(IPv4Family), b.publics(), b.gateways(), b.sources(), ported(), b.owners()},
+		Chains:   []Chain{b.fragments(), b.toOwner(), b.forward(), b.unowned(), b.outbound(), b.output(), b.sourceNAT()},
 	}
-	t.Chains = []Chain{b.unowned(), b.outbound(), b.forward(), b.output()}
-	if b.t.NAT != nil {
-		t.Sets = append(t.Sets, b.sources(), ported())
-		t.Sets = append(t.Sets, b.blocks()...)
-		t.Chains = append(t.Chains, b.sourceNAT())
-	}
-	if b.t.NAT == nil {
-		t.Sets = append(t.Sets, set(setSources, Type{IPv4}), ported())
-	}
+	t.Sets = append(t.Sets, b.blocks()...)
 	if b.t.Edge {
+		t.Counters = append(t.Counters, ForeignSource)
 		t.Chains = append(t.Chains, b.transit())
 	}
 	return t
@@ -44,23 +39,27 @@ func (b *builder) forward() Chain {
 	const f = IPv4Family
 	c := Chain{Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter}}
 	c.Rules = append(c.Rules,
+		// Nearly every packet ends here.
+		rule(f, ctTranslatedAndAssured(), accept()),
+		// Both directions' segments must fit. The flow of a SYN/ACK is translated already, but not assured.
 		rule(f, clampMSS()...),
-		rule(f, ctState("established,related", ctEstablished|ctRelated), ctSourceTranslated(), accept()))
+		rule(f, ctTranslated(), accept()))
 	if b.t.Edge {
 		c.Rules = append(c.Rules,
 			// Other hosts' flows on their way out.
 			rule(f, inDevice(b.vx), outDevice(topology.UplinkDevice), source(setPublics), accept()),
+			rule(f, inDevice(b.vx), outDevice(topology.UplinkDevice), count(ForeignSource), drop()),
 			rule(f, inDevice(topology.UplinkDevice), goTo(chainUnowned)))
 	}
 	c.Rules = append(c.Rules,
 		// Conntrack has no entry for it, or it would not be for a public address any more.
 		rule(f, inDevice(b.vx), destination(setPublics), goTo(chainUnowned)),
 		// An invalid packet passes NAT by: it would leave with its private address.
-		rule(f, ctState("invalid", ctInvalid), count(Invalid), drop()),
+		rule(f, ctState("invalid", stateInvalid), count(Invalid), drop()),
 		// Nobody sends a packet for a VM to a host that does not have the VM, unless the maps are of different ages.
 		rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
-		rule(f, nexthop(setGateways), goTo(chainOutbound)),
-		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), count(Unsolicited), drop()))
+		rule(f, nexthop(setGateways), destinationNot(setEdgeVMs), goTo(chainOutbound)),
+		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot(setEdgeVMs), count(Unsolicited), drop()))
 	return c
 }
 
@@ -74,12 +73,14 @@ func (b *builder) unowned() Chain {
 	}}
 }
 
-// outbound lets out what source NAT can translate and tells the VM about everything else.
+// outbound lets out what source NAT will translate and tells the VM about everything else.
 func (b *builder) outbound() Chain {
 	const f = IPv4Family
 	return Chain{Name: chainOutbound, Rules: []Rule{
+		// Translation is decided with a flow's first packet. This flow began without: its destination was inside then.
+		rule(f, ctConfirmed(), count(Untranslated), drop()),
 		rule(f, source(setSources), protocol(setPorted), accept()),
-		rule(f, all(source(setSources), icmp("echo-request", 8), accept())...),
+		rule(f, all(source(setSources), icmp("echo-request", icmpEchoRequest), accept())...),
 		rule(f, count(Refused), rejectProhibited()),
 	}}
 }
@@ -91,8 +92,10 @@ func (b *builder) output() Chain {
 	return Chain{
 		Name: chainOutput, Base: &Base{Type: "filter", Hook: Output, Priority: priorityFilter},
 		Rules: []Rule{
-			rule(f, nexthop(setGateways), ctSourceTranslated(), accept()),
-			rule(f, nexthop(setGateways), count(OwnTraffic), drop()),
+			rule(f, ctTranslated(), accept()),
+			// A redirected datagram, whose owner may be an edge as well.
+			rule(f, ctState("untracked", stateUntracked), accept()),
+			rule(f, nexthop(setGateways), destinationNot(setEdgeVMs), count(OwnTraffic), drop()),
 		},
 	}
 }
@@ -101,14 +104,15 @@ func (b *builder) output() Chain {
 func (b *builder) sourceNAT() Chain {
 	const f = IPv4Family
 	c := Chain{Name: chainSourceNAT, Base: &Base{Type: "nat", Hook: Postrouting, Priority: prioritySourceNAT}}
+	leaves := all(nexthop(setGateways), destinationNot(setEdgeVMs))
 	if b.t.NAT.PerInterface {
 		c.Rules = append(c.Rules,
-			rule(f, nexthop(setGateways), snatBySource(mapBlocks)),
-			rule(f, nexthop(setGateways), snatBySourceAndSlot(mapSlots)))
+			rule(f, all(leaves, snatBySource(mapBlocks))...),
+			rule(f, all(leaves, snatBySourceAndSlot(mapOwnSlots))...))
 	} else {
-		c.Rules = append(c.Rules, rule(f, nexthop(setGateways), source(setSources), snatBySlot(mapSlots)))
+		c.Rules = append(c.Rules, rule(f, all(leaves, source(setSources), snatBySlot(mapSlots))...))
 	}
-	c.Rules = append(c.Rules, rule(f, nexthop(setGateways), count(NoBlock), drop()))
+	c.Rules = append(c.Rules, rule(f, all(leaves, count(NoBlock), drop())...))
 	return c
 }
 
@@ -124,7 +128,7 @@ func (b *builder) transit() Chain {
 func (b *builder) sources() Set {
 	s := set(setSources, Type{IPv4})
 	for _, src := range b.t.NAT.Sources {
-		s.Elements[string(Value{}.addr(src.Address))] = ""
+		s.Elements[key(src.Address)] = ""
 	}
 	return s
 }
@@ -150,7 +154,7 @@ func (b *builder) blocks() []Set {
 		return []Set{slots}
 	}
 	whole := Set{Name: mapBlocks, Key: Type{IPv4}, Data: data, Range: true, Elements: make(map[string]string)}
-	slots := Set{Name: mapSlots, Key: Type{IPv4, Slot}, Data: data, Range: true, Elements: make(map[string]string)}
+	slots := Set{Name: mapOwnSlots, Key: Type{IPv4, Slot}, Data: data, Range: true, Elements: make(map[string]string)}
 	for _, src := range b.t.NAT.Sources {
 		if len(src.Blocks) == 1 {
 			whole.Elements[key(src.Address)] = span(src.Blocks[0])
@@ -163,4 +167,29 @@ func (b *builder) blocks() []Set {
 	return []Set{whole, slots}
 }
 
-func key(a netip.Addr) string { return string(Value{}.addr(a)) }
+// hypervisorIPv6 lets VMs of the tenant talk to each other; nothing leaves to the outside and nothing comes from there.
+func (b *builder) hypervisorIPv6() Table {
+	const f = IPv6Family
+	t := b.inside(f)
+	t.Counters = append(t.Counters, Unsolicited)
+	t.Sets = []Set{b.edges(), b.edgeVMs(f)}
+	forward := &t.Chains[0]
+	forward.Rules = append(forward.Rules,
+		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot6(setEdgeVMs), count(Unsolicited), drop()))
+	if b.t.Edge {
+		forward.Rules = append(forward.Rules,
+			rule(f, inDevice(topology.UplinkDevice), count(Unsolicited), drop()))
+	}
+	return t
+}
+
+// inside is the table of a family in which VMs of the tenant talk to each other alone.
+func (b *builder) inside(f Family) Table {
+	return Table{Family: f, Counters: []Counter{Bounced}, Chains: []Chain{{
+		Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter},
+		Rules: []Rule{
+			rule(f, clampMSS()...),
+			rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
+		},
+	}}}
+}

@@ -1,14 +1,11 @@
 package nft
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
-
-	"github.com/culvertnet/culvert/portmap"
 )
 
 // statement is a part of a rule: what it says and what it does. Above each stands the nft line it compiles to.
@@ -57,6 +54,10 @@ func equal(data ...byte) *expr.Cmp { return &expr.Cmp{Op: expr.CmpOpEq, Register
 
 func in(set string) *expr.Lookup { return &expr.Lookup{SourceRegister: reg1, SetName: set} }
 
+func notIn(set string) *expr.Lookup {
+	return &expr.Lookup{SourceRegister: reg1, SetName: set, Invert: true}
+}
+
 func mask(register uint32, bits ...byte) *expr.Bitwise {
 	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: uint32(len(bits)), Mask: bits, Xor: make([]byte, len(bits))}
 }
@@ -73,7 +74,7 @@ func etherSource(set string) statement {
 
 // ether saddr != @SET
 func etherSourceNot(set string) statement {
-	return says("ether saddr != @"+set, load(expr.PayloadBaseLLHeader, 6, 6, reg1), &expr.Lookup{SourceRegister: reg1, SetName: set, Invert: true})
+	return says("ether saddr != @"+set, load(expr.PayloadBaseLLHeader, 6, 6, reg1), notIn(set))
 }
 
 // meta iiftype ether: without it there may be no Ethernet header to look at; nft does not print it.
@@ -90,9 +91,41 @@ func destination(set string) statement { return says("ip daddr @"+set, network(1
 // ip protocol @SET
 func protocol(set string) statement { return says("ip protocol @"+set, network(9, 1, reg1), in(set)) }
 
-// ip frag-off & 0x3fff == 0: neither a later fragment nor a first one (RFC 791: 13 bits offset, 1 bit "more").
-func whole() statement {
-	return says("ip frag-off & 16383 == 0", network(6, 2, reg1), mask(reg1, 0x3f, 0xff), equal(0, 0))
+// ip saddr != @SET
+func sourceNot(set string) statement {
+	return says("ip saddr != @"+set, network(12, 4, reg1), notIn(set))
+}
+
+// ip6 saddr != @SET
+func sourceNot6(set string) statement {
+	return says("ip6 saddr != @"+set, network(8, 16, reg1), notIn(set))
+}
+
+// ip daddr != @SET
+func destinationNot(set string) statement {
+	return says("ip daddr != @"+set, network(16, 4, reg1), notIn(set))
+}
+
+// ip frag-off & 0x3fff != 0: a first or a later fragment (RFC 791: 13 bits offset, 1 bit "more").
+func fragment() statement {
+	return says("ip frag-off & 16383 != 0", network(6, 2, reg1), mask(reg1, 0x3f, 0xff), &expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{0, 0}})
+}
+
+// ip ttl < LIMIT
+func hopsBelow(limit byte) statement {
+	return says(fmt.Sprintf("ip ttl < %d", limit), network(8, 1, reg1), &expr.Cmp{Op: expr.CmpOpLt, Register: reg1, Data: []byte{limit}})
+}
+
+// meta mark MARK
+func marked(mark uint32) statement {
+	return says(fmt.Sprintf("meta mark %#08x", mark), &expr.Meta{Key: expr.MetaKeyMARK, Register: reg1}, equal(binaryutil.NativeEndian.PutUint32(mark)...))
+}
+
+// meta mark set MARK
+func setMark(mark uint32) statement {
+	return says(fmt.Sprintf("meta mark set %#08x", mark),
+		&expr.Immediate{Register: reg1, Data: binaryutil.NativeEndian.PutUint32(mark)},
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1, SourceRegister: true})
 }
 
 // meta l4proto PROTOCOL: the dependency of what is in the transport header; nft does not print it.
@@ -154,12 +187,23 @@ func ctState(name string, bits uint32) statement {
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)})
 }
 
-// ct status snat
-func ctSourceTranslated() statement {
-	const snat = 1 << 4 // IPS_SRC_NAT, linux/netfilter/nf_conntrack_common.h
-	return says("ct status snat", &expr.Ct{Key: expr.CtKeySTATUS, Register: reg1},
-		mask(reg1, binaryutil.NativeEndian.PutUint32(snat)...),
+// ct status STATUS
+func ctStatus(name string, bits uint32) statement {
+	return says("ct status "+name, &expr.Ct{Key: expr.CtKeySTATUS, Register: reg1},
+		mask(reg1, binaryutil.NativeEndian.PutUint32(bits)...),
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)})
+}
+
+// ct status snat: the flow has a public address. No packet without a conntrack entry, so no invalid one, matches.
+func ctTranslated() statement { return ctStatus("snat", statusTranslated) }
+
+// ct status confirmed: the entry is older than this packet.
+func ctConfirmed() statement { return ctStatus("confirmed", statusConfirmed) }
+
+// ct status assured,snat / assured,snat: both bits. Such a flow has seen packets both ways, a TCP connection its handshake.
+func ctTranslatedAndAssured() statement {
+	both := binaryutil.NativeEndian.PutUint32(statusAssured | statusTranslated)
+	return says("ct status assured,snat / assured,snat", &expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, mask(reg1, both...), equal(both...))
 }
 
 // tcp flags syn / syn,rst tcp option maxseg size set rt mtu: a segment fits every hop's MTU, both ways.
@@ -169,7 +213,8 @@ func clampMSS() []statement {
 		carries(unix.IPPROTO_TCP),
 		says("tcp flags syn / syn,rst", transport(13, 1, reg1), mask(reg1, 0x06), equal(0x02)),
 		says("tcp option maxseg size set rt mtu",
-			&expr.Rt{Register: reg1, Key: expr.RtTCPMSS},
+			&expr.Rt{Register: reg1, Key: expr.RtTCPMSS}, // in the host's byte order
+			&expr.Byteorder{SourceRegister: reg1, DestRegister: reg1, Op: expr.ByteorderHton, Len: 2, Size: 2},
 			&expr.Exthdr{SourceRegister: reg1, Type: maxseg, Offset: sizeAt, Len: 2, Op: expr.ExthdrOpTcpopt}),
 	}
 }
@@ -199,56 +244,6 @@ func goTo(chain string) statement {
 func rejectProhibited() statement {
 	const adminProhibited = 13
 	return says("reject with icmp admin-prohibited", &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: adminProhibited})
-}
-
-// fwd ip to ip daddr . PORT & 0xffc0 map @owners device DEVICE, with a counter for the hits. A key that the map lacks ends
-// the rule before the counter. port is where the port is: an offset in bytes from the transport header.
-func redirect(portText string, port uint32, owners string, hits Counter, device string) statement {
-	granule := binary.BigEndian.AppendUint16(nil, ^uint16(portmap.Granule-1))
-	s := says(
-		fmt.Sprintf("counter name %q fwd ip to ip daddr . %s map @%s device %q", hits.Name, portText, owners, device),
-		network(16, 4, reg1), transport(port, 2, reg1Field2), mask(reg1Field2, granule...),
-		&expr.Lookup{SourceRegister: reg1, DestRegister: reg2, IsDestRegSet: true, SetName: owners},
-		&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: hits.Name},
-	)
-	s.expressions = append(s.expressions, loadIndex{device, reg3}, forward{deviceRegister: reg3, address: reg2})
-	return s
-}
-
-// slotSeed makes the slot of a flow the same on every host and across restarts; "culv" in ASCII.
-const slotSeed = 0x63756c76
-
-// jhash ip saddr . th sport . ip protocol mod 64: the slot of a new flow. The destination is left out, so that a private
-// address and port keep their public ones for all destinations (RFC 4787 REQ-1, endpoint-independent mapping).
-func slot(register uint32) []expr.Any {
-	return []expr.Any{
-		network(12, 4, hash1), transport(0, 2, hash2), network(9, 1, hash3),
-		&expr.Hash{SourceRegister: hash1, DestRegister: register, Length: 12, Modulus: portmap.Slots, Seed: slotSeed, Type: expr.HashTypeJenkins},
-	}
-}
-
-var slotText = fmt.Sprintf("jhash ip saddr . th sport . ip protocol mod %d seed %#x", portmap.Slots, slotSeed)
-
-// snat ip to KEY map @MAP, the data being an address and a range of ports.
-func snat(keyText, blocks string, key ...expr.Any) statement {
-	key = append(key,
-		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: blocks},
-		&expr.NAT{
-			Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4,
-			RegAddrMin: reg1, RegProtoMin: reg1Field2, RegAddrMax: reg1Field3, RegProtoMax: reg1Field4, Specified: true,
-		})
-	return says(fmt.Sprintf("snat ip to %s map @%s", keyText, blocks), key...)
-}
-
-// snat ip to SLOT map @MAP
-func snatBySlot(blocks string) statement { return snat(slotText, blocks, slot(reg1)...) }
-
-// snat ip to ip saddr map @MAP
-func snatBySource(blocks string) statement { return snat("ip saddr", blocks, network(12, 4, reg1)) }
-
-// snat ip to ip saddr . SLOT map @MAP
-func snatBySourceAndSlot(blocks string) statement {
-	return snat("ip saddr . "+slotText, blocks, append(slot(reg1Field2), network(12, 4, reg1))...)
 }
 
 // all joins statements and lists of them.

@@ -100,6 +100,21 @@ func (b Base) hookName() string {
 	return [...]string{"prerouting", "input", "forward", "output", "postrouting"}[b.Hook]
 }
 
+// priorityName is the priority in nft's words: the name of a nearby one, and what is added.
+func (b Base) priorityName() string {
+	switch b.Priority {
+	case priorityRaw:
+		return "raw"
+	case priorityReassembled:
+		return "raw + 10"
+	case priorityFilter:
+		return "filter"
+	case prioritySourceNAT:
+		return "srcnat"
+	}
+	return fmt.Sprint(b.Priority)
+}
+
 // String prints the base as nft does.
 func (b Base) String() string {
 	var s strings.Builder
@@ -111,7 +126,7 @@ func (b Base) String() string {
 	if b.Drop {
 		policy = "drop"
 	}
-	fmt.Fprintf(&s, " priority %d; policy %s;", b.Priority, policy)
+	fmt.Fprintf(&s, " priority %s; policy %s;", b.priorityName(), policy)
 	return s.String()
 }
 
@@ -120,7 +135,9 @@ type Rule struct {
 	// Text is the rule in nft's words.
 	Text string
 	// Digest identifies the rule in the kernel, as its comment.
-	Digest      string
+	Digest string
+	// device is the link that the rule forwards to.
+	device      string
 	expressions []expression
 }
 
@@ -134,13 +151,18 @@ func rule(family Family, statements ...statement) Rule {
 		}
 		r.expressions = append(r.expressions, s.expressions...)
 	}
+	for _, e := range r.expressions {
+		if l, ok := e.(loadIndex); ok {
+			r.device = l.device
+		}
+	}
 	r.Text = strings.Join(texts, " ")
-	// The bytecode counts too: a release that compiles the same text differently must replace the rule. Devices are in the
-	// text; their index is left out, since a rule never outlives the device that it names.
+	// The bytecode counts too: a release that compiles the same text differently must replace the rule. A device is in the
+	// text; its index is left out here and kept in a note of its own.
 	h := sha256.New()
 	fmt.Fprintln(h, r.Text)
 	for _, e := range r.expressions {
-		code, err := e.encode(encoding{family: family, index: func(string) (int, error) { return 0, nil }})
+		code, err := e.encode(encoding{family: family})
 		if err != nil {
 			panic(fmt.Sprintf("rule %q: %v", r.Text, err)) // a mistake in this package, met by every test
 		}
@@ -150,12 +172,23 @@ func rule(family Family, statements ...statement) Rule {
 	return r
 }
 
+// String is the rule's text, with a word about what is wrong with an observed rule.
+func (r Rule) String() string {
+	switch {
+	case strings.HasSuffix(r.Digest, staleSuffix):
+		return r.Text + staleSuffix
+	case r.Text == "":
+		return "a rule without notes of ours"
+	}
+	return r.Text
+}
+
 // String prints the table as nft lists it; elements are sorted.
 func (t Table) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "table %s %s {\n", t.Family, TableName)
 	for _, c := range t.Counters {
-		fmt.Fprintf(&b, "\tcounter %s {\n\t}\n\n", c.Name)
+		fmt.Fprintf(&b, "\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n\n", c.Name)
 	}
 	for _, s := range t.Sets {
 		fmt.Fprintf(&b, "%s\n", s)

@@ -167,9 +167,17 @@ func (t *transaction) deleteRules(f Family, chain string) {
 }
 
 func (t *transaction) addRule(f Family, chain string, r Rule) {
+	index := 0
+	if r.device != "" {
+		var err error
+		if index, err = t.index(r.device); err != nil {
+			t.err = errors.Join(t.err, fmt.Errorf("compile rule %q: %w", r.Text, err))
+			return
+		}
+	}
 	nested := make([]netlink.Attribute, len(r.expressions))
 	for i, e := range r.expressions {
-		code, err := e.encode(encoding{family: f, index: t.index})
+		code, err := e.encode(encoding{family: f, index: uint32(index)})
 		if err != nil {
 			t.err = errors.Join(t.err, fmt.Errorf("compile rule %q: %w", r.Text, err))
 		}
@@ -177,7 +185,7 @@ func (t *transaction) addRule(f Family, chain string, r Rule) {
 	}
 	t.add(fmt.Sprintf("add rule %q to chain %s", r.Text, chain), unix.NFT_MSG_NEWRULE, netlink.Create|netlink.Append, f,
 		text(unix.NFTA_RULE_TABLE, TableName), text(unix.NFTA_RULE_CHAIN, chain),
-		t.nested(unix.NFTA_RULE_EXPRESSIONS, nested...), attribute(unix.NFTA_RULE_USERDATA, comment(r.Digest)))
+		t.nested(unix.NFTA_RULE_EXPRESSIONS, nested...), attribute(unix.NFTA_RULE_USERDATA, r.notes(index)))
 }
 
 // commit sends the batch and waits for the kernel's answer; the error names every message that was refused.
@@ -222,6 +230,8 @@ func (t *transaction) answers(c *netlink.Conn, sent []netlink.Message) error {
 					return errors.Join(errs...)
 				}
 			}
+		case errors.As(err, &refused) && refused.Sequence != 0 && refused.Sequence < first:
+			// About an earlier transaction that was given up.
 		case errors.As(err, &refused) && refused.Sequence > first && refused.Sequence <= last:
 			errs = append(errs, fmt.Errorf("%s: %w", t.labels[refused.Sequence-first-1], refused.Err))
 			if refused.Sequence == last {

@@ -1,0 +1,108 @@
+package nft
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/topology"
+)
+
+// ICMP types (RFC 792). Unreachable, time exceeded and parameter problem carry the packet they are about.
+const (
+	icmpEchoReply        = 0
+	icmpUnreachable      = 3
+	icmpEchoRequest      = 8
+	icmpTimeExceeded     = 11
+	icmpParameterProblem = 12
+)
+
+// fragmentMark marks fragments from an edge until conntrack has put them together; "culf" in ASCII.
+const fragmentMark = 0x63756c66
+
+// netdev is the table that sees frames before the network stack does.
+//
+// It answers two questions about a frame from the overlay. Is it from a host that holds the tenant? And, if an edge sent it:
+// is another host the owner of the port it is for? Such a frame is sent on at once, without a route and without a conntrack
+// entry. Only what comes from an edge is redirected: two hosts whose maps differ can never bounce a packet between them.
+func (b *builder) netdev() Table {
+	const f = NetdevFamily
+	t := Table{Family: f, Counters: []Counter{Stranger}, Sets: []Set{b.routers()}}
+	ingress := Chain{
+		Name: chainIngress, Base: &Base{Type: "filter", Hook: Ingress, Device: b.vx, Priority: priorityFilter},
+		Rules: []Rule{
+			// Whoever can send to our VXLAN port, but is no host of this tenant, gets nothing in.
+			rule(f, isEthernet(), etherSourceNot(setRouters), count(Stranger), drop()),
+		},
+	}
+	if !b.t.Hypervisor || b.t.NAT == nil {
+		t.Chains = []Chain{ingress}
+		return t
+	}
+	t.Counters = append(t.Counters, Redirected)
+	t.Sets = append(t.Sets, b.edges(), ported(), icmpErrors(), b.owners())
+	ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSource(setEdges), jump(chainFromEdge)))
+	t.Chains = []Chain{b.fromEdge(), ingress}
+	if b.t.Edge {
+		// On an edge that is a hypervisor too, packets from outside come by the uplink.
+		t.Chains = append(t.Chains, Chain{
+			Name: chainFromUplink, Base: &Base{Type: "filter", Hook: Ingress, Device: topology.UplinkDevice, Priority: priorityFilter},
+			Rules: []Rule{rule(f, jump(chainFromEdge))},
+		})
+	}
+	return t
+}
+
+// fromEdge finds the owner of a packet by the port that it is for.
+func (b *builder) fromEdge() Chain {
+	const f = NetdevFamily
+	return Chain{Name: chainFromEdge, Rules: []Rule{
+		// Fragments have no ports: conntrack puts them together first, then the chain "fragments" finds their owner.
+		rule(f, isIPv4(), fragment(), setMark(fragmentMark), accept()),
+		// Nothing here checks that hops are left, in older kernels not even fwd: the network stack does.
+		rule(f, isIPv4(), hopsBelow(2), accept()),
+		rule(f, isIPv4(), protocol(setPorted), redirect("th dport & 65472", 2, mapOwners, Redirected, b.vx)),
+		// Source NAT keeps the identifiers of echo requests in the block as well.
+		rule(f, all(isIPv4(), icmp("echo-reply", icmpEchoReply), redirect("icmp id & 65472", 4, mapOwners, Redirected, b.vx))...),
+		// An error carries the header of the packet it is about, which we sent: with a header of 20 bytes, its source port
+		// follows 28 bytes after the ICMP header begins, an echo identifier 32.
+		rule(f, all(isIPv4(), icmpIn(setICMPErrors), raw(8, 0x45), rawIn(17, setPorted), redirect("@th,224,16 & 0xffc0", 28, mapOwners, Redirected, b.vx))...),
+		rule(f, all(isIPv4(), icmpIn(setICMPErrors), raw(8, 0x45), raw(17, unix.IPPROTO_ICMP), raw(28, icmpEchoRequest), redirect("@th,256,16 & 0xffc0", 32, mapOwners, Redirected, b.vx))...),
+	}}
+}
+
+// fragments catches datagrams that came in fragments and are whole now, before conntrack makes an entry for them.
+func (b *builder) fragments() Chain {
+	const f = IPv4Family
+	return Chain{
+		Name: chainFragments, Base: &Base{Type: "filter", Hook: Prerouting, Priority: priorityReassembled},
+		Rules: []Rule{rule(f, marked(fragmentMark), jump(chainToOwner))},
+	}
+}
+
+// toOwner does with whole datagrams what fromEdge does with packets.
+func (b *builder) toOwner() Chain {
+	const f = IPv4Family
+	return Chain{Name: chainToOwner, Rules: []Rule{
+		// VXLAN would keep the mark, for the underlay's rules to see.
+		rule(f, setMark(0)),
+		rule(f, protocol(setPorted), redirectWhole("th dport & 65472", 2, mapOwners, Reassembled, b.vx)),
+		rule(f, all(icmp("echo-reply", icmpEchoReply), redirectWhole("icmp id & 65472", 4, mapOwners, Reassembled, b.vx))...),
+	}}
+}
+
+func icmpErrors() Set {
+	return set(setICMPErrors, Type{ICMPType}, Value{icmpUnreachable}, Value{icmpTimeExceeded}, Value{icmpParameterProblem})
+}
+
+// owners maps every granule of other hosts' blocks to the owner's overlay address. Our own are left out: a miss means
+// "mine", and is cheap to be wrong about, because conntrack has the last word.
+func (b *builder) owners() Set {
+	s := Set{Name: mapOwners, Key: Type{IPv4, Port}, Data: Type{IPv4}, Elements: make(map[string]string)}
+	for _, o := range b.t.NAT.Owners {
+		to := key(o.Peer.IPv4)
+		for port := int(o.Block.First); port <= int(o.Block.Last); port += portmap.Granule {
+			s.Elements[string(Value{}.addr(o.Block.Address).port(uint16(port)))] = to
+		}
+	}
+	return s
+}

@@ -1,0 +1,78 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/portmap"
+)
+
+// owner looks the owner of a packet up, by its destination address and the granule of its port, and counts it: its overlay
+// address comes into register 2. A key that the map lacks ends the rule before the counter. port is where the port is: an
+// offset in bytes from the transport header.
+func owner(port uint32, owners string, hits Counter) []expression {
+	granule := binary.BigEndian.AppendUint16(nil, ^uint16(portmap.Granule-1))
+	return says("",
+		network(16, 4, reg1), transport(port, 2, reg1Field2), mask(reg1Field2, granule...),
+		&expr.Lookup{SourceRegister: reg1, DestRegister: reg2, IsDestRegSet: true, SetName: owners},
+		&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: hits.Name},
+	).expressions
+}
+
+// counter name NAME fwd ip to ip daddr . PORT & 0xffc0 map @owners device DEVICE
+func redirect(portText string, port uint32, owners string, hits Counter, device string) statement {
+	return statement{
+		text:        fmt.Sprintf("counter name %q fwd ip to ip daddr . %s map @%s device %q", hits.Name, portText, owners, device),
+		expressions: append(owner(port, owners, hits), loadIndex{device, reg3}, forward{deviceRegister: reg3, address: reg2}),
+	}
+}
+
+// counter name NAME dup to ip daddr . PORT & 0xffc0 map @owners device DEVICE drop: fwd for a chain above the device. The
+// copy is routed to the owner as if this namespace had made it, and cut into fragments again (nf_dup_ipv4.c).
+func redirectWhole(portText string, port uint32, owners string, hits Counter, device string) statement {
+	s := statement{
+		text:        fmt.Sprintf("counter name %q dup to ip daddr . %s map @%s device %q drop", hits.Name, portText, owners, device),
+		expressions: append(owner(port, owners, hits), loadIndex{device, reg3}, plain{&expr.Dup{RegAddr: reg2, RegDev: reg3, IsRegDevSet: true}}),
+	}
+	s.expressions = append(s.expressions, drop().expressions...)
+	return s
+}
+
+// slotSeed makes the slot of a flow the same on every host and across restarts; "culv" in ASCII.
+const slotSeed = 0x63756c76
+
+// jhash ip saddr . th sport . ip protocol mod 64: the slot of a new flow. The destination is left out, so that a private
+// address and port keep their public ones for all destinations (RFC 4787 REQ-1, endpoint-independent mapping).
+func slot(register uint32) []expr.Any {
+	return []expr.Any{
+		network(12, 4, hash1), transport(0, 2, hash2), network(9, 1, hash3),
+		&expr.Hash{SourceRegister: hash1, DestRegister: register, Length: 12, Modulus: portmap.Slots, Seed: slotSeed, Type: expr.HashTypeJenkins},
+	}
+}
+
+var slotText = fmt.Sprintf("jhash ip saddr . th sport . ip protocol mod %d seed %#x", portmap.Slots, slotSeed)
+
+// snat ip to KEY map @MAP, the data being an address and a range of ports.
+func snat(keyText, blocks string, key ...expr.Any) statement {
+	key = append(key,
+		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: blocks},
+		&expr.NAT{
+			Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4,
+			RegAddrMin: reg1, RegProtoMin: reg1Field2, RegAddrMax: reg1Field3, RegProtoMax: reg1Field4, Specified: true,
+		})
+	return says(fmt.Sprintf("snat ip to %s map @%s", keyText, blocks), key...)
+}
+
+// snat ip to SLOT map @MAP
+func snatBySlot(blocks string) statement { return snat(slotText, blocks, slot(reg1)...) }
+
+// snat ip to ip saddr map @MAP
+func snatBySource(blocks string) statement { return snat("ip saddr", blocks, network(12, 4, reg1)) }
+
+// snat ip to ip saddr . SLOT map @MAP
+func snatBySourceAndSlot(blocks string) statement {
+	return snat("ip saddr . "+slotText, blocks, append(slot(reg1Field2), network(12, 4, reg1))...)
+}
