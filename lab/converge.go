@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,7 +32,7 @@ type Converge func(ctx context.Context, site Site) error
 const parallel = 2
 
 // Apply converges hosts to the fleet and the lock: those named, or all that are up. The others keep what they have.
-// The hardware must be that of the fleet ([Lab.Rewire]). A host's failure does not keep the others from converging.
+// It returns when the VMs' NICs that the agents brought up take packets. The hardware must be that of the fleet ([Lab.Rewire]). A host's failure does not keep the others from converging.
 func (l *Lab) Apply(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock, hosts ...string) error {
 	if l.opts.Converge == nil {
 		return errors.New("lab has no agent: Options.Converge is not set")
@@ -55,10 +54,11 @@ func (l *Lab) Apply(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock
 		})
 	}
 	_ = group.Wait() // the goroutines return nil, their errors are in errs
+	errs = append(errs, l.vmsInService(fleet))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lock = lock
-	return errors.Join(append(slices.Clone(errs), l.saveYAML(lockFile, lock))...)
+	return errors.Join(append(errs, l.saveYAML(lockFile, lock))...)
 }
 
 func (l *Lab) converge(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock, host string) (err error) {

@@ -72,9 +72,9 @@ func (l *Lab) buildInternet() (err error) {
 		}
 		return n
 	}
-	internet := node(Internet, quiet, routing)
-	narrow := node(Narrow, quiet, routing)
-	server, far := node(Server, quiet, routing), node(Far, quiet, routing)
+	internet := node(Internet, quiet, answering, routing)
+	narrow := node(Narrow, quiet, answering, routing)
+	server, far := node(Server, quiet, answering), node(Far, quiet, answering)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (n *node) serve(addresses []netip.Addr) error {
 		return fmt.Errorf("find lo in %s: %w", n.ns.Name(), err)
 	}
 	for _, a := range addresses {
-		if err := n.addAddress(lo, single(a)); err != nil {
+		if err := n.addAddress(lo, single(a), 0); err != nil {
 			return fmt.Errorf("in %s: %w", n.ns.Name(), err)
 		}
 	}

@@ -30,8 +30,15 @@ var quiet = map[string]string{
 	"ipv6/conf/default/addr_gen_mode": "1", // IN6_ADDR_GEN_MODE_NONE, linux/if_link.h
 }
 
-// routing are the settings of the lab's own routers. rp_filter is inherited from the machine, so it is set here; errors are
-// not rate-limited, or a test with a thousand flows would see ten answers.
+// answering are the settings of the outside world: no type of ICMP error is rate-limited, or a test with a thousand flows would
+// see six answers. What is left is the limit of one machine-wide setting for destinations without a route
+// (net.ipv4.route.error_cost): six at once, then one a second.
+var answering = map[string]string{
+	"ipv4/icmp_ratemask":  "0",
+	"ipv6/icmp/ratelimit": "0",
+}
+
+// routing are the settings of the lab's own routers. rp_filter is inherited from the machine, so it is set here.
 var routing = map[string]string{
 	"ipv4/ip_forward":                       "1",
 	"ipv4/conf/all/rp_filter":               "0",
@@ -122,14 +129,19 @@ type end struct {
 	device    string
 	mac       net.HardwareAddr
 	addresses []netip.Prefix
+	// flags are of the IPv6 addresses (IFA_F_*, linux/if_addr.h).
+	flags int
 }
 
-// cable joins two nodes with a veth pair and brings both ends up with their addresses.
+// cable joins two nodes with a veth pair, brings both ends up with their addresses and waits until they are in service.
 func cable(mtu int, a, b end) error {
 	if err := addVeth(mtu, a, b); err != nil {
 		return err
 	}
-	return errors.Join(a.start(), b.start())
+	if err := errors.Join(a.start(), b.start()); err != nil {
+		return err
+	}
+	return errors.Join(a.inService(), b.inService())
 }
 
 // addVeth makes the pair with each end in its place, both down.
@@ -162,17 +174,17 @@ func (e end) start() error {
 		return fail(err)
 	}
 	for _, p := range e.addresses {
-		if err := e.node.addAddress(link, p); err != nil {
+		if err := e.node.addAddress(link, p, e.flags); err != nil {
 			return fail(err)
 		}
 	}
 	return nil
 }
 
-func (n *node) addAddress(link netlink.Link, p netip.Prefix) error {
+func (n *node) addAddress(link netlink.Link, p netip.Prefix, flags int) error {
 	addr := &netlink.Addr{IPNet: ipNet(p)}
 	if p.Addr().Is6() {
-		addr.Flags = unix.IFA_F_NODAD
+		addr.Flags = flags
 	}
 	if err := n.AddrReplace(link, addr); err != nil {
 		return fmt.Errorf("add address %s: %w", p, err)

@@ -21,7 +21,7 @@ var (
 
 // buildUnderlay makes the fabric, without any host on it.
 func (l *Lab) buildUnderlay() error {
-	n, err := makeNode(l.prefix+Underlay, quiet, routing)
+	n, err := makeNode(l.prefix+Underlay, quiet, answering, routing)
 	if err != nil {
 		return err
 	}

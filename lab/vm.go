@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/config"
 )
@@ -71,7 +72,8 @@ func (l *Lab) plug(vm VM, nic config.Interface) (err error) {
 	}
 	defer func() { err = errors.Join(err, host.close()) }()
 
-	own := end{node: n, device: vmDevice, mac: net.HardwareAddr(nic.MAC[:])}
+	// Without duplicate address detection the addresses can be used from the start, before there is a carrier.
+	own := end{node: n, device: vmDevice, mac: net.HardwareAddr(nic.MAC[:]), flags: unix.IFA_F_NODAD}
 	for _, a := range nic.Addresses {
 		own.addresses = append(own.addresses, single(a))
 	}
@@ -83,6 +85,30 @@ func (l *Lab) plug(vm VM, nic config.Interface) (err error) {
 		return fmt.Errorf("plug %s: %w", vm, err)
 	}
 	return n.routeVM(nic)
+}
+
+// vmsInService waits for the NICs of those VMs whose host's agent has brought the other end up.
+func (l *Lab) vmsInService(fleet *config.Fleet) error {
+	var errs []error
+	for _, t := range fleet.Tenants {
+		for _, nic := range t.Interfaces {
+			errs = append(errs, l.vmInService(VM{t.Name, nic.Name}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Lab) vmInService(vm VM) (err error) {
+	n, err := openNode(vmNamespace(l.prefix, vm))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	link, err := n.LinkByName(vmDevice)
+	if err != nil || link.Attrs().RawFlags&unix.IFF_LOWER_UP == 0 {
+		return nil // unplugged, or nobody at the other end: both are states a fleet may be in
+	}
+	return end{node: n, device: vmDevice}.inService()
 }
 
 // routeVM adds the default routes of the families the VM has addresses in.

@@ -65,11 +65,14 @@ func Open(ctx context.Context, ns *netns.NS, network Network, to netip.AddrPort,
 		return newUDPFlow(s, to, opts), nil
 	}
 	// From here on an ICMP error is a hint that TCP outlives (RFC 5461), as in any ordinary program.
-	if err := s.receiveErrors(to.Addr(), 0); err != nil {
+	if err := errors.Join(s.receiveErrors(to.Addr(), 0), s.setInt(noDelay)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s to %s: %w", network, to, err), s.Close())
 	}
 	return &tcpFlow{socket: s, to: to}, nil
 }
+
+// noDelay switches Nagle's algorithm off: a request is a small segment that must not wait for an acknowledgement.
+var noDelay = [3]int{unix.SOL_TCP, unix.TCP_NODELAY, 1}
 
 func (s *socket) open(ctx context.Context, to netip.AddrPort, opts Options) error {
 	if err := s.configure(to.Addr(), opts); err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,36 +16,20 @@ import (
 	"github.com/culvertnet/culvert/netns"
 )
 
-var outside *lab.Lab
+var (
+	labs atomic.Int32
+	mu   sync.Mutex
+	open map[string]*lab.Lab
+)
 
-// TestMain builds one lab without any host: the outside world is enough to exchange traffic in.
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if os.Geteuid() == 0 {
-			name := fmt.Sprintf("tt%d", os.Getpid())
-			l, err := lab.Up(&config.Fleet{Overlay: config.DefaultOverlay()}, lab.Options{Name: name})
-			if err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				return 1
-			}
-			defer func() {
-				if err := l.Down(); err != nil {
-					fmt.Fprintln(os.Stderr, err)
-				}
-			}()
-			outside = l
-		}
-		return m.Run()
-	}())
-}
-
-// open gives a test a node's namespace.
-func open(t *testing.T, node string) *netns.NS {
+// in gives a test a node's namespace. Each test has a lab of its own, without any host: the outside world is enough to
+// exchange traffic in, and what the kernel remembers of paths and rates is not that of another test.
+func in(t *testing.T, node string) *netns.NS {
 	t.Helper()
-	if outside == nil {
+	if os.Geteuid() != 0 {
 		t.Skip("needs root: network namespaces")
 	}
-	ns, err := outside.Open(node)
+	ns, err := labOf(t).Open(node)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +37,35 @@ func open(t *testing.T, node string) *netns.NS {
 	return ns
 }
 
+func labOf(t *testing.T) *lab.Lab {
+	t.Helper()
+	mu.Lock()
+	defer mu.Unlock()
+	if l := open[t.Name()]; l != nil {
+		return l
+	}
+	l, err := lab.Up(&config.Fleet{Overlay: config.DefaultOverlay()}, lab.Options{Name: fmt.Sprintf("tt%dx%d", os.Getpid(), labs.Add(1))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if open == nil {
+		open = map[string]*lab.Lab{}
+	}
+	open[t.Name()] = l
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		delete(open, t.Name())
+		if err := l.Down(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
 func serve(t *testing.T, node string, network traffic.Network, addr string) *traffic.Server {
 	t.Helper()
-	s, err := traffic.Serve(open(t, node), network, netip.MustParseAddrPort(addr))
+	s, err := traffic.Serve(in(t, node), network, netip.MustParseAddrPort(addr))
 	if err != nil {
 		t.Fatal(err)
 	}

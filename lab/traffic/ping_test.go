@@ -10,8 +10,6 @@ import (
 )
 
 func TestPing(t *testing.T) {
-	ctx := soon(t)
-	far := open(t, "far")
 	for _, c := range []struct {
 		name           string
 		echo           traffic.Echo
@@ -30,7 +28,7 @@ func TestPing(t *testing.T) {
 		{name: "narrow v6", echo: traffic.Echo{To: netip.MustParseAddr("2001:db8:ffff::3"), Size: 1400, Count: 3}, kind: 2, mtu: 1300, error: 1, tooLong: 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := traffic.Ping(ctx, far, c.echo)
+			got, err := traffic.Ping(soon(t), in(t, "far"), c.echo)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,14 +49,14 @@ func TestPing(t *testing.T) {
 
 func TestPingLosses(t *testing.T) {
 	// A server does not answer for an address it does not have; the router drops what has no neighbour.
-	got, err := traffic.Ping(soon(t), open(t, "internet"), traffic.Echo{To: netip.MustParseAddr("198.51.100.30"), Patience: 50 * time.Millisecond, Count: 2})
+	got, err := traffic.Ping(soon(t), in(t, "internet"), traffic.Echo{To: netip.MustParseAddr("198.51.100.30"), Patience: 50 * time.Millisecond, Count: 2})
 	if err != nil || got.Received != 0 || got.Sent != 2 {
 		t.Errorf("result %+v, %v", got, err)
 	}
 }
 
 func TestInjectAndCapture(t *testing.T) {
-	server := open(t, "server")
+	server := in(t, "server")
 	all, err := traffic.StartCapture(server, "eth0", packet.Filter{})
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +81,7 @@ func TestInjectAndCapture(t *testing.T) {
 		Protocol: packet.TCP, Flags: packet.SYN,
 		Source: netip.MustParseAddrPort("[2001:db8:ffff::65]:1"), Destination: netip.MustParseAddrPort("[2001:db8:ffff::1]:9"),
 	}
-	if err := traffic.Inject(open(t, "far"), append(specs, six)...); err != nil {
+	if err := traffic.Inject(in(t, "far"), append(specs, six)...); err != nil {
 		t.Fatal(err)
 	}
 	ctx := soon(t)
@@ -110,7 +108,7 @@ func TestInjectAndCapture(t *testing.T) {
 }
 
 func TestCaptureOfMissingDevice(t *testing.T) {
-	if c, err := traffic.StartCapture(open(t, "server"), "nothing0", packet.Filter{}); err == nil {
+	if c, err := traffic.StartCapture(in(t, "server"), "nothing0", packet.Filter{}); err == nil {
 		t.Error("captured on a device that does not exist")
 		_ = c.Stop()
 	}

@@ -137,9 +137,15 @@ func (s *Server) acceptAll() {
 			s.fail(err)
 			return
 		}
-		if conn, err := adopt(fd); err == nil {
-			s.serve(conn, remote)
+		conn, err := adopt(fd)
+		if err == nil {
+			err = conn.setInt(noDelay)
 		}
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		s.serve(conn, remote)
 	}
 }
 

@@ -17,7 +17,9 @@ type udpFlow struct {
 	*socket
 	to   netip.AddrPort
 	size int
-	next uint64
+	// whole forbids fragments.
+	whole bool
+	next  uint64
 }
 
 func newUDPFlow(s *socket, to netip.AddrPort, opts Options) *udpFlow {
@@ -26,7 +28,7 @@ func newUDPFlow(s *socket, to netip.AddrPort, opts Options) *udpFlow {
 		size = defaultDatagram
 	}
 	// A number nobody else uses, so that a late answer to another flow of this port is not taken for ours.
-	return &udpFlow{socket: s, to: to, size: max(size, 32), next: rand.Uint64()}
+	return &udpFlow{socket: s, to: to, size: max(size, 32), whole: opts.DontFragment, next: rand.Uint64()}
 }
 
 func (f *udpFlow) Local() netip.AddrPort  { return f.local() }
@@ -53,10 +55,21 @@ func (f *udpFlow) Seen(ctx context.Context) (netip.AddrPort, error) {
 	return seen, nil
 }
 
-// echo sends one datagram and waits for its echo.
+// echo sends one datagram and waits for its echo. One that was too long for the path is sent again: the kernel has learned
+// from the error and sends it in pieces, unless the flow forbids that.
 func (f *udpFlow) echo(size int) (seen netip.AddrPort, err error) {
 	f.next++
 	out := newDatagram(f.next, size)
+	for {
+		seen, err = f.tryEcho(out)
+		var icmp *ICMPError
+		if f.whole || !errors.As(err, &icmp) || icmp.MTU == 0 {
+			return seen, err
+		}
+	}
+}
+
+func (f *udpFlow) tryEcho(out []byte) (seen netip.AddrPort, err error) {
 	if err := f.transmit(func(fd int) error { return unix.Send(fd, out, 0) }); err != nil {
 		return seen, f.explain(err)
 	}
@@ -70,7 +83,7 @@ func (f *udpFlow) echo(size int) (seen netip.AddrPort, err error) {
 		if err != nil {
 			return seen, f.explain(err)
 		}
-		number, seen, err := checkDatagram(in[:n], size)
+		number, seen, err := checkDatagram(in[:n], len(out))
 		if number != f.next || errors.Is(err, errForeign) {
 			continue // late, or somebody else's
 		}
