@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/portmap"
+)
+
+func allocateCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "allocate",
+		Usage: "hand out host ids and port blocks, and write them to the lock file",
+		Description: "What has been handed out stays: nothing moves that exists. Keep the lock file with the fleet, and give\n" +
+			"both to every host. What does not fit is an error that says what to add; then nothing is written.\n\n" +
+			"A claimant that grew onto another address, or shrank, keeps its old blocks as retired: live flows last.\n" +
+			"Release them when they have drained.\n\n" +
+			"Examples:\n   culvert allocate -f fleet.yaml\n" +
+			"   culvert allocate -f fleet.yaml --check         exit with 2 if the lock would change\n" +
+			"   culvert allocate -f fleet.yaml --release acme  give up acme's retired blocks",
+		Flags: []cli.Flag{
+			fleetFlag, lockFlag,
+			&cli.BoolFlag{Name: "check", Usage: "write nothing; exit with 2 if something would change"},
+			&cli.StringSliceFlag{Name: "release", Usage: "give up the retired blocks of the tenant `NAME`; may be repeated"},
+		},
+		Before: noArguments,
+		Action: func(c *cli.Context) error {
+			fleet, err := config.Load(c.String(fleetFlag.Name))
+			if err != nil {
+				return err
+			}
+			path := lockPath(c)
+			old, err := portmap.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			lock, err := allocate(old, fleet, c.StringSlice("release"))
+			if err != nil {
+				return err
+			}
+			changed, err := printLockChanges(c.App.Writer, old, lock)
+			if err != nil || !changed {
+				return err
+			}
+			if c.Bool("check") {
+				return exitStatus(statusChanges)
+			}
+			return portmap.WriteFile(path, lock)
+		},
+	}
+}
+
+// allocate computes the next lock and proves it.
+func allocate(old *portmap.Lock, fleet *config.Fleet, release []string) (*portmap.Lock, error) {
+	if len(release) > 0 {
+		var err error
+		if old, err = portmap.Release(old, release...); err != nil {
+			return nil, inputError{err}
+		}
+	}
+	lock, err := portmap.Allocate(old, fleet)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	if err := portmap.Prove(lock, fleet); err != nil {
+		return nil, fmt.Errorf("the allocation is wrong, nothing was written; please report this: %w", err)
+	}
+	return lock, nil
+}
+
+// printLockChanges prints the lines that the lock file loses and gains.
+func printLockChanges(w io.Writer, old, lock *portmap.Lock) (bool, error) {
+	was, err := portmap.Encode(old)
+	if err != nil {
+		return false, err
+	}
+	is, err := portmap.Encode(lock)
+	if err != nil {
+		return false, err
+	}
+	if bytes.Equal(was, is) {
+		_, err := fmt.Fprintln(w, "nothing to hand out: the lock is up to date")
+		return false, err
+	}
+	for _, l := range handedOut(old) {
+		if !slices.Contains(handedOut(lock), l) {
+			fmt.Fprintln(w, "-", l)
+		}
+	}
+	before := handedOut(old)
+	for _, l := range handedOut(lock) {
+		if !slices.Contains(before, l) {
+			fmt.Fprintln(w, "+", l)
+		}
+	}
+	return true, nil
+}
+
+// handedOut lists what a lock hands out, a line each, sorted.
+func handedOut(l *portmap.Lock) []string {
+	var out []string
+	for name, id := range l.Hosts {
+		out = append(out, fmt.Sprintf("host %s: id %d", name, id))
+	}
+	for name, t := range l.Tenants {
+		for _, c := range t.Claims {
+			for _, b := range c.Blocks {
+				out = append(out, fmt.Sprintf("tenant %s: %s: %s", name, c.Claimant, b))
+			}
+			for _, b := range c.Retired {
+				out = append(out, fmt.Sprintf("tenant %s: %s: %s, retired", name, c.Claimant, b))
+			}
+		}
+		for backend, n := range t.Backends {
+			out = append(out, fmt.Sprintf("tenant %s: backend %s: number %d", name, backend, n))
+		}
+	}
+	slices.SortFunc(out, strings.Compare)
+	return out
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/netns"
+)
+
+// hostLock keeps two commands from changing a host at the same time.
+const hostLock = "/run/culvert.lock"
+
+var namespaceFlag = &cli.StringFlag{
+	Name: "namespace", Usage: "take the named network namespace for the host's own", Hidden: true,
+}
+
+var prefixFlag = &cli.StringFlag{
+	Name: "prefix", Usage: "put `TEXT` before the names of tenant namespaces", Hidden: true,
+}
+
+func planCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "plan",
+		Usage: "print what would change on this host",
+		Description: "Compares this host's kernel with the fleet; changes nothing. Exits with 0 if there is nothing to do, with 2 if\n" +
+			"something would change, with 1 if it cannot tell (bad input included).\n\n" +
+			"Examples:\n   culvert plan -f fleet.yaml\n   culvert plan -f fleet.yaml --host hv1 -o json",
+		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
+		Before: noArguments,
+		Action: func(c *cli.Context) error {
+			err := withPlan(c, func(_ *agent.Agent, p agent.Plan) error {
+				if err := printPlan(c, c.App.Writer, p); err != nil {
+					return err
+				}
+				if p.Empty() {
+					return nil
+				}
+				return exitStatus(statusChanges)
+			})
+			var status exitStatus
+			if err != nil && !errors.As(err, &status) {
+				fmt.Fprintln(c.App.ErrWriter, prefixed(err))
+				return exitStatus(statusFailure) // 2 means changes here
+			}
+			return err
+		},
+	}
+}
+
+func applyCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "apply",
+		Usage: "make this host's kernel what the fleet says, once",
+		Description: "Prints each change and makes it. Flows that the change does not concern are not touched. A second apply changes\n" +
+			"nothing. On a failure the rest is still done; run it again after the remedy.\n\n" +
+			"Example:\n   culvert apply -f fleet.yaml --host hv1",
+		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
+		Before: noArguments,
+		Action: func(c *cli.Context) error {
+			unlock, err := lockHost()
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			return withPlan(c, func(a *agent.Agent, p agent.Plan) error {
+				return errors.Join(printPlan(c, c.App.Writer, p), a.Apply(p))
+			})
+		},
+	}
+}
+
+func cleanupCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "cleanup",
+		Usage: "remove from this host exactly what is culvert's",
+		Description: "Tenant namespaces with everything in them, VXLAN and uplink devices, routes. VMs' devices go back to the host's\n" +
+			"namespace. Needs no fleet. The VMs lose their network.\n\n" +
+			"Examples:\n   culvert cleanup --dry-run\n   culvert cleanup",
+		Flags:  []cli.Flag{outputFlag, namespaceFlag, prefixFlag, &cli.BoolFlag{Name: "dry-run", Usage: "print, change nothing"}},
+		Before: noArguments,
+		Action: func(c *cli.Context) error {
+			unlock, err := lockHost()
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			return withAgent(c, "", func(a *agent.Agent) error {
+				p, err := a.Cleanup()
+				if err != nil {
+					return err
+				}
+				if err := printPlan(c, c.App.Writer, p); err != nil || c.Bool("dry-run") {
+					return err
+				}
+				return a.Apply(p)
+			})
+		},
+	}
+}
+
+// withPlan calls f with the plan for the host that the command line names.
+func withPlan(c *cli.Context, f func(*agent.Agent, agent.Plan) error) error {
+	fleet, lock, err := load(c)
+	if err != nil {
+		return err
+	}
+	name, err := hostName(c)
+	if err != nil {
+		return err
+	}
+	return withAgent(c, name, func(a *agent.Agent) error {
+		p, err := a.Plan(fleet, lock)
+		if err != nil {
+			return err
+		}
+		return f(a, p)
+	})
+}
+
+func withAgent(c *cli.Context, name string, f func(*agent.Agent) error) error {
+	if unix.Geteuid() != 0 {
+		return errors.New("network namespaces and netlink need root; run it with sudo")
+	}
+	host, err := netns.Current()
+	if n := c.String(namespaceFlag.Name); n != "" {
+		host, err = netns.Open(n)
+	}
+	if err != nil {
+		return err
+	}
+	a := agent.Open(host, c.String(prefixFlag.Name), name)
+	return errors.Join(f(a), a.Close(), host.Close())
+}
+
+func printPlan(c *cli.Context, w io.Writer, p agent.Plan) error {
+	asJSON, err := jsonWanted(c)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(p)
+	}
+	if p.Empty() {
+		_, err = fmt.Fprintf(w, "%snothing to change\n", p)
+		return err
+	}
+	_, err = fmt.Fprint(w, p)
+	return err
+}
+
+// lockHost takes the host's lock; the function gives it back.
+func lockHost() (func(), error) {
+	f, err := os.OpenFile(hostLock, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("take the host's lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another culvert is changing this host (%s is held); try again when it is done", hostLock), f.Close())
+	}
+	return func() { _ = f.Close() }, nil
+}

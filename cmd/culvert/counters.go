@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/culvertnet/culvert/agent"
+)
+
+func countersCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "counters",
+		Usage: "print what this host has redirected, refused and dropped, by tenant",
+		Description: "The counters are the kernel's; docs/ruleset.md says what each means.\n\n" +
+			"Example:\n   culvert counters",
+		Flags:  []cli.Flag{prefixFlag},
+		Before: noArguments,
+		Action: func(c *cli.Context) error {
+			counters, err := agent.Counters(c.String(prefixFlag.Name))
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "TENANT\tCOUNTER\tPACKETS\tBYTES")
+			for _, tenant := range slices.Sorted(maps.Keys(counters)) {
+				for _, name := range slices.Sorted(maps.Keys(counters[tenant])) {
+					n := counters[tenant][name]
+					fmt.Fprintf(w, "%s\t%s\t%d\t%d\n", tenant, name, n.Packets, n.Bytes)
+				}
+			}
+			return w.Flush()
+		},
+	}
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/culvertnet/culvert/agent"
+)
+
+func doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "check whether this host's kernel can do it, with a remedy for what is missing",
+		Description: "Builds a tenant in scratch namespaces and removes it again; touches nothing else. With a fleet it also checks the\n" +
+			"host's underlay, MTU, uplink and VM devices. Exits with 1 if there is a problem.\n\n" +
+			"Examples:\n   culvert doctor\n   culvert doctor -f fleet.yaml --host hv1",
+		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
+		Before: noArguments,
+		Action: func(c *cli.Context) error {
+			asJSON, err := jsonWanted(c)
+			if err != nil {
+				return err
+			}
+			findings := agent.Doctor()
+			if c.IsSet(fleetFlag.Name) {
+				fleet, lock, err := load(c)
+				if err != nil {
+					return err
+				}
+				name, err := hostName(c)
+				if err != nil {
+					return err
+				}
+				err = withAgent(c, name, func(a *agent.Agent) error {
+					findings = append(findings, a.Examine(fleet, lock)...)
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+			}
+			if asJSON {
+				e := json.NewEncoder(c.App.Writer)
+				e.SetIndent("", "  ")
+				err = e.Encode(findings)
+			} else {
+				err = printFindings(c.App.Writer, findings)
+			}
+			if err != nil {
+				return err
+			}
+			for _, f := range findings {
+				if f.Level == agent.Problem {
+					return exitStatus(statusFailure)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// printFindings prints a table, then the remedies.
+func printFindings(out io.Writer, findings []agent.Finding) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, f := range findings {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Level, f.Check, f.Detail)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, f := range findings {
+		if f.Remedy != "" {
+			if _, err := fmt.Fprintf(out, "\n%s, %s: %s\n", f.Level, f.Check, f.Remedy); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

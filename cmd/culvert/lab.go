@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/lab"
+	"github.com/culvertnet/culvert/lab/demo"
+	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/portmap"
+)
+
+var labNameFlag = &cli.StringFlag{Name: "name", Value: "lab", Usage: "call the lab, and begin its namespaces with, `NAME`"}
+
+func labCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "lab",
+		Usage: "a whole fleet out of network namespaces on this machine",
+		Description: "Every host, VM and router of the lab is a network namespace that `ip netns` shows, so that any tool can look into it.\n" +
+			"Nothing outside the lab's namespaces is touched.",
+		Subcommands: []*cli.Command{labUpCommand(), labDownCommand(), labExecCommand(), labDemoCommand()},
+	}
+}
+
+func labUpCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "up",
+		Usage: "build the fleet's hardware and let every host converge",
+		Description: "The lock is made for the lab; the fleet's own is neither read nor written.\n\n" +
+			"Example:\n   culvert lab up -f fleet.yaml\n   ip netns exec lab-hv1 tcpdump -ni underlay0",
+		Flags: []cli.Flag{
+			fleetFlag, labNameFlag,
+			&cli.IntFlag{Name: "underlay-mtu", Value: 1550, Usage: "give the underlay an MTU of `BYTES`"},
+		},
+		Before: noArguments,
+		Action: func(c *cli.Context) error {
+			fleet, lock, err := labFleet(c.String(fleetFlag.Name))
+			if err != nil {
+				return err
+			}
+			l, err := lab.Up(fleet, lab.Options{Name: c.String(labNameFlag.Name), UnderlayMTU: c.Int("underlay-mtu"), Converge: converge})
+			if err != nil {
+				return err
+			}
+			if err := l.Apply(c.Context, fleet, lock); err != nil {
+				return errors.Join(err, l.Down())
+			}
+			for _, h := range fleet.Hosts {
+				fmt.Fprintf(c.App.Writer, "host    %-24s %s%s\n", h.Name, l.HostPrefix(""), h.Name)
+			}
+			for _, t := range fleet.Tenants {
+				for _, i := range t.Interfaces {
+					vm := lab.VM{Tenant: t.Name, Interface: i.Name}.String()
+					name, err := l.Namespace(vm)
+					if err != nil {
+						return err
+					}
+					fmt.Fprintf(c.App.Writer, "VM      %-24s %s\n", vm, name)
+				}
+			}
+			fmt.Fprintf(c.App.Writer, "outside %-24s %v, behind a smaller MTU: %v\n", "server, far", lab.ServerAddresses()[0], lab.FarAddresses()[0])
+			return nil
+		},
+	}
+}
+
+func labDownCommand() *cli.Command {
+	return &cli.Command{
+		Name:   "down",
+		Usage:  "remove the lab with everything in it",
+		Flags:  []cli.Flag{labNameFlag},
+		Before: noArguments,
+		Action: func(c *cli.Context) error { return lab.Down(c.String(labNameFlag.Name)) },
+	}
+}
+
+func labExecCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "exec",
+		Usage:     "run a program in a node of the lab",
+		ArgsUsage: "NODE PROGRAM [ARGUMENT ...]",
+		Description: "A node is a host (hv1), a tenant on a host (hv1/acme), a VM (acme/vm-a), or server, far, internet.\n\n" +
+			"Example:\n   culvert lab exec acme/vm-a ping -c 3 198.51.100.1",
+		Flags: []cli.Flag{labNameFlag},
+		Action: func(c *cli.Context) error {
+			if c.NArg() < 2 {
+				return inputError{errors.New("want a node and a program; see culvert lab exec --help")}
+			}
+			l, err := lab.Open(lab.Options{Name: c.String(labNameFlag.Name), Converge: converge})
+			if err != nil {
+				return err
+			}
+			status, err := l.Exec(c.Args().First(), c.Args().Tail(), os.Stdin, c.App.Writer, c.App.ErrWriter)
+			if err == nil && status != 0 {
+				return exitStatus(status)
+			}
+			return err
+		},
+	}
+}
+
+func labDemoCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "demo",
+		Usage: "play the NAT gateway's story on real packets",
+		Description: "Builds a lab of its own, lets a VM talk to the outside while the edge sends every reply to the wrong host, prints\n" +
+			"each hop with its counters, and removes the lab. Exits with 0 only if every step was verified.",
+		Before: noArguments,
+		Action: func(c *cli.Context) error {
+			return demo.Play(c.Context, c.App.Writer, demo.Tools{Converge: converge, Counters: countPackets})
+		},
+	}
+}
+
+// converge is what stands for the agent's daemon in a lab: one plan, applied.
+func converge(_ context.Context, site lab.Site) (err error) {
+	a := agent.Open(site.NS, site.Prefix, site.Host)
+	defer func() { err = errors.Join(err, a.Close()) }()
+	plan, err := a.Plan(site.Fleet, site.Lock)
+	if err != nil {
+		return err
+	}
+	return a.Apply(plan)
+}
+
+// countPackets reads the packets of a namespace's named counters.
+func countPackets(ns *netns.NS) (map[string]uint64, error) {
+	counters, err := agent.CountersIn(ns)
+	out := make(map[string]uint64, len(counters))
+	for name, n := range counters {
+		out[name] = n.Packets
+	}
+	return out, err
+}
+
+// labFleet reads a fleet and hands out what it needs from scratch.
+func labFleet(path string) (*config.Fleet, *portmap.Lock, error) {
+	fleet, err := config.Load(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	lock, err := allocate(portmap.NewLock(), fleet, nil)
+	return fleet, lock, err
+}
