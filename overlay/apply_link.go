@@ -73,11 +73,12 @@ func (o VXLAN) put(h *handle) error {
 		}
 	}
 	// Asked for on the host's socket: the device is born in the tenant's namespace, its UDP socket stays in the host's.
+	// The outer UDP checksum is left at the kernel's default, on: hardware and GRO check the inner one by it.
 	err = host.LinkAdd(&netlink.Vxlan{
 		LinkAttrs: netlink.LinkAttrs{
 			Name: o.Name, MTU: o.MTU, HardwareAddr: hw(o.MAC), Namespace: netlink.NsFd(h.ns.Fd()), TxQLen: -1,
 		},
-		VxlanId: int(o.VNI), SrcAddr: o.Local.AsSlice(), Port: int(o.Port), UDPCSum: o.Local.Is6(),
+		VxlanId: int(o.VNI), SrcAddr: o.Local.AsSlice(), Port: int(o.Port),
 	})
 	if errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("VNI %d on port %d is taken by another device of this host, or by that of a namespace that is just ending; see `ip -d link show type vxlan`, remove it or apply again: %w", o.VNI, o.Port, err)

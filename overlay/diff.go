@@ -127,7 +127,7 @@ type link struct {
 func Diff(observed Observed, desired State) Plan {
 	d := differ{
 		facts: observed.Facts, have: index(observed.State), want: index(desired),
-		renewed: make(map[link]bool), absent: make(map[link]bool), lent: make(map[string]bool), tunnels: make(map[tunnel]bool),
+		renewed: make(map[link]bool), readdressed: make(map[link]bool), absent: make(map[link]bool), lent: make(map[string]bool), tunnels: make(map[tunnel]bool),
 	}
 	d.links()
 	for place := range d.want {
@@ -175,6 +175,9 @@ type differ struct {
 	steps      []Step
 	// renewed devices come into being with this plan: what was on them before is gone.
 	renewed map[link]bool
+	// readdressed devices get another MAC, which makes the kernel forget all their neighbours, permanent ones too
+	// (net/core/neighbour.c, neigh_changeaddr).
+	readdressed map[link]bool
 	// absent devices are wanted by something and are nowhere.
 	absent map[link]bool
 	// lent devices are in a tenant namespace now that does not want them: they will come back.
@@ -197,17 +200,23 @@ func (d *differ) links() {
 			old := d.have[place][k]
 			switch o := o.(type) {
 			case VXLAN:
-				if !o.outlives(old) {
-					d.renewed[link{place, o.Name}] = true
-					d.tunnels[o.tunnel()] = true
+				if o.outlives(old) {
+					d.readdressed[link{place, o.Name}] = old.(VXLAN).MAC != o.MAC
+					continue
 				}
+				d.renewed[link{place, o.Name}] = true
+				d.tunnels[o.tunnel()] = true
 			case Uplink:
-				if !o.outlives(old) {
-					d.renewed[link{place, topology.UplinkDevice}] = true
-					d.renewed[link{HostPlace, o.Port}] = true
+				inside, outside := link{place, topology.UplinkDevice}, link{HostPlace, o.Port}
+				if o.outlives(old) {
+					d.readdressed[inside] = old.(Uplink).MAC != o.MAC
+					d.readdressed[outside] = old.(Uplink).PortMAC != o.PortMAC
+					continue
 				}
+				d.renewed[inside], d.renewed[outside] = true, true
 			case Port:
-				if _, inside := old.(Port); inside {
+				if was, inside := old.(Port); inside {
+					d.readdressed[link{place, o.Device}] = was.MAC != o.MAC
 					continue
 				}
 				d.renewed[link{place, o.Device}] = true
@@ -233,7 +242,7 @@ func (d *differ) make(place Place) {
 		old := have[k]
 		switch {
 		case d.absent[on]:
-		case old == nil || d.renewed[on] && k.kind != kindLink:
+		case old == nil || d.renewed[on] && k.kind != kindLink || d.readdressed[on] && k.kind == kindNeighbour:
 			d.step(Step{Verb: Add, Place: place, Object: o})
 		case !same(old, o):
 			d.step(Step{Verb: Change, Place: place, Object: o, Old: old})

@@ -53,13 +53,8 @@ func (o Namespace) commands(Place) []string {
 }
 
 func (o VXLAN) commands(at Place) []string {
-	// RFC 7348 section 5: over IPv4 the outer UDP checksum should be zero. Over IPv6 the kernel's default is a checksum.
-	checksum := " noudpcsum"
-	if o.Local.Is6() {
-		checksum = ""
-	}
 	return []string{
-		fmt.Sprintf("ip link add %s netns %s address %s mtu %d type vxlan id %d local %s dstport %d nolearning%s", o.Name, at, o.MAC, o.MTU, o.VNI, o.Local, o.Port, checksum),
+		fmt.Sprintf("ip link add %s netns %s address %s mtu %d type vxlan id %d local %s dstport %d nolearning", o.Name, at, o.MAC, o.MTU, o.VNI, o.Local, o.Port),
 		at.in("ip", "link set %s up", o.Name),
 	}
 }

@@ -1,0 +1,76 @@
+package overlay
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/topology"
+)
+
+// The example fleet has the host under test, hv1, with id 1, the hypervisors hv2 and hv3 and the edges edge4 and edge5.
+
+func peer(id byte, edge bool) topology.Peer {
+	name := fmt.Sprintf("hv%d", id)
+	if edge {
+		name = fmt.Sprintf("edge%d", id)
+	}
+	o := config.DefaultOverlay()
+	return topology.Peer{
+		Host: name, ID: portmap.HostID(id), Underlay: netip.AddrFrom4([4]byte{192, 0, 2, id}), MAC: topology.RouterMAC(portmap.HostID(id)),
+		IPv4: topology.OverlayIPv4(o, portmap.HostID(id)), IPv6: topology.OverlayIPv6(o, portmap.HostID(id)),
+		Hypervisor: !edge, Edge: edge,
+	}
+}
+
+func nic(name, device string, addresses ...string) config.Interface {
+	i := config.Interface{Name: name, Host: "hv1", Device: device, MAC: config.MAC{0x52, 0x54, 0, 0, 0, 0x0a}}
+	for _, a := range addresses {
+		i.Addresses = append(i.Addresses, netip.MustParseAddr(a))
+	}
+	return i
+}
+
+func remote(address string, id byte) topology.Remote {
+	return topology.Remote{Address: netip.MustParseAddr(address), Peer: peer(id, false)}
+}
+
+func hostOf(tenants ...topology.Tenant) topology.Host {
+	return topology.Host{Name: "hv1", Underlay: netip.MustParseAddr("192.0.2.1"), Port: 4789, Uplink: "out0", Tenants: tenants}
+}
+
+// hypervisor is a tenant with one VM on hv1 and one on hv2, and an edge.
+func hypervisor() topology.Tenant {
+	self := peer(1, false)
+	return topology.Tenant{
+		Name: "acme", VNI: 100, Hypervisor: true, Self: self, Peers: []topology.Peer{peer(2, false), peer(4, true)},
+		Interfaces: []config.Interface{nic("vm-a", "tap-a", "10.0.0.12", "fd00::12")},
+		Remote:     []topology.Remote{remote("10.0.0.47", 2), remote("fd00::47", 2)},
+		NAT:        &topology.NAT{Addresses: []netip.Addr{netip.MustParseAddr("45.86.152.23")}},
+	}
+}
+
+// edge is the same tenant on a host that is an edge.
+func edge() topology.Tenant {
+	t := hypervisor()
+	t.Hypervisor, t.Edge, t.Self.Hypervisor, t.Self.Edge = false, true, false, true
+	t.Peers = []topology.Peer{peer(2, false), peer(3, false)}
+	t.Interfaces, t.Remote = nil, nil
+	return t
+}
+
+// both is the same tenant on a host that is hypervisor and edge.
+func both() topology.Tenant {
+	t := hypervisor()
+	t.Edge, t.Self.Edge = true, true
+	return t
+}
+
+// other is a second tenant with the same private addresses.
+func other() topology.Tenant {
+	t := hypervisor()
+	t.Name, t.VNI = "blue", 200
+	t.Interfaces = []config.Interface{nic("vm-z", "tap-z", "10.0.0.12")}
+	return t
+}
