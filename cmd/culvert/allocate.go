@@ -29,7 +29,7 @@ func allocateCommand() *cli.Command {
 			&cli.BoolFlag{Name: "check", Usage: "write nothing; exit with 2 if something would change"},
 			&cli.StringSliceFlag{Name: "release", Usage: "give up the retired blocks of the tenant `NAME`; may be repeated"},
 		},
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error {
 			fleet, err := config.Load(c.String(fleetFlag.Name))
 			if err != nil {

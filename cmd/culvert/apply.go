@@ -33,7 +33,7 @@ func planCommand() *cli.Command {
 			"something would change, with 1 if it cannot tell (bad input included).\n\n" +
 			"Examples:\n   culvert plan -f fleet.yaml\n   culvert plan -f fleet.yaml --host hv1 -o json",
 		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error {
 			err := withPlan(c, func(_ *agent.Agent, p agent.Plan) error {
 				if err := printPlan(c, c.App.Writer, p); err != nil {
@@ -62,7 +62,7 @@ func applyCommand() *cli.Command {
 			"nothing. On a failure the rest is still done; run it again after the remedy.\n\n" +
 			"Example:\n   culvert apply -f fleet.yaml --host hv1",
 		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error {
 			unlock, err := lockHost()
 			if err != nil {
@@ -84,7 +84,7 @@ func cleanupCommand() *cli.Command {
 			"namespace. Needs no fleet. The VMs lose their network.\n\n" +
 			"Examples:\n   culvert cleanup --dry-run\n   culvert cleanup",
 		Flags:  []cli.Flag{outputFlag, namespaceFlag, prefixFlag, &cli.BoolFlag{Name: "dry-run", Usage: "print, change nothing"}},
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error {
 			unlock, err := lockHost()
 			if err != nil {
@@ -147,7 +147,7 @@ func printPlan(c *cli.Context, w io.Writer, p agent.Plan) error {
 	if asJSON {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		return e.Encode(p)
+		return e.Encode(p.Report())
 	}
 	if p.Empty() {
 		_, err = fmt.Fprintf(w, "%snothing to change\n", p)

@@ -72,7 +72,7 @@ func hostName(c *cli.Context) (string, error) {
 // jsonWanted reads -o.
 func jsonWanted(c *cli.Context) (bool, error) {
 	switch o := c.String(outputFlag.Name); o {
-	case "text":
+	case "text", "":
 		return false, nil
 	case "json":
 		return true, nil
@@ -81,8 +81,11 @@ func jsonWanted(c *cli.Context) (bool, error) {
 	}
 }
 
-// noArguments refuses what a command would ignore.
-func noArguments(c *cli.Context) error {
+// wellFormed refuses what a command would ignore or not understand, before it does anything.
+func wellFormed(c *cli.Context) error {
+	if _, err := jsonWanted(c); err != nil {
+		return err
+	}
 	if c.Args().Present() {
 		return inputError{fmt.Errorf("%s takes no argument %q; see culvert %s --help", c.Command.Name, c.Args().First(), c.Command.Name)}
 	}

@@ -38,7 +38,7 @@ func labUpCommand() *cli.Command {
 			fleetFlag, labNameFlag,
 			&cli.IntFlag{Name: "underlay-mtu", Value: 1550, Usage: "give the underlay an MTU of `BYTES`"},
 		},
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error {
 			fleet, lock, err := labFleet(c.String(fleetFlag.Name))
 			if err != nil {
@@ -75,7 +75,7 @@ func labDownCommand() *cli.Command {
 		Name:   "down",
 		Usage:  "remove the lab with everything in it",
 		Flags:  []cli.Flag{labNameFlag},
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error { return lab.Down(c.String(labNameFlag.Name)) },
 	}
 }
@@ -111,7 +111,7 @@ func labDemoCommand() *cli.Command {
 		Usage: "play the NAT gateway's story on real packets",
 		Description: "Builds a lab of its own, lets a VM talk to the outside while the edge sends every reply to the wrong host, prints\n" +
 			"each hop with its counters, and removes the lab. Exits with 0 only if every step was verified.",
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error {
 			return demo.Play(c.Context, c.App.Writer, demo.Tools{Converge: converge, Counters: countPackets})
 		},

@@ -18,7 +18,7 @@ func renderCommand() *cli.Command {
 			fleetFlag, lockFlag, hostFlag,
 			&cli.IntFlag{Name: "underlay-mtu", Value: 1500, Usage: "assume an underlay with an MTU of `BYTES`"},
 		},
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error {
 			fleet, lock, err := load(c)
 			if err != nil {

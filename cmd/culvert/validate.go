@@ -15,7 +15,7 @@ func validateCommand() *cli.Command {
 		Description: "Prints every problem with its place, the text and the remedy, and exits with 2 if there is one.\n\n" +
 			"Example:\n   culvert validate -f fleet.yaml",
 		Flags:  []cli.Flag{fleetFlag},
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error {
 			fleet, err := config.Load(c.String(fleetFlag.Name))
 			if err != nil {
@@ -39,7 +39,7 @@ func schemaCommand() *cli.Command {
 		Description: "Editors that know JSON schema complete and check the document while it is written.\n\n" +
 			"Example:\n   culvert schema > fleet.schema.json\n" +
 			"   and in fleet.yaml:  # yaml-language-server: $schema=fleet.schema.json",
-		Before: noArguments,
+		Before: wellFormed,
 		Action: func(c *cli.Context) error {
 			schema, err := config.Schema()
 			if err != nil {

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/lab"
+)
+
+// TestMain makes `culvert` a command of the scripts: this binary, run again.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"culvert": func() { os.Exit(run(context.Background(), os.Args, os.Stdout, os.Stderr)) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		// $LAB is a lab of the script's own, taken down whatever happens to the script.
+		Setup: func(env *testscript.Env) error {
+			name := fmt.Sprintf("cli%d", os.Getpid())
+			env.Setenv("LAB", name)
+			env.Defer(func() {
+				if err := lab.Down(name); err != nil {
+					t.Error(err)
+				}
+			})
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			return cond == "root" && unix.Geteuid() == 0, nil
+		},
+	})
+}
