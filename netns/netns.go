@@ -65,20 +65,34 @@ func Create(name string) (*NS, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("create namespace %s: %w", name, err)
 	}
-	// Unshare on a thread that is thrown away: it stays locked, so nothing else can ever run in there.
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- err
-			return
-		}
-		done <- unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, "")
-	}()
+	go func() { done <- mountNew(path) }()
 	if err := <-done; err != nil {
 		return nil, errors.Join(fmt.Errorf("create namespace %s: %w", name, err), os.Remove(path))
 	}
 	return Open(name)
+}
+
+// mountNew makes a namespace and mounts it at the path. It must have a goroutine of its own: a thread that does not find
+// home again stays locked, and the runtime ends it with the goroutine. That is no way out for the normal case, because the
+// runtime never ends the process's first thread: it would keep the namespace alive, and /proc/self would be in it.
+func mountNew(path string) error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer func() { _ = home.Close() }()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	err = unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, "")
+	if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+		runtime.UnlockOSThread()
+	}
+	return err
 }
 
 // Remove takes the name away. A missing name is success.

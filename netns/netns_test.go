@@ -134,3 +134,28 @@ func TestListAndRemove(t *testing.T) {
 		t.Errorf("List after Remove = %v, %v", got, err)
 	}
 }
+
+// TestCreateLeavesNoThreadInside looks at all threads, the first one above all: the runtime never ends it.
+func TestCreateLeavesNoThreadInside(t *testing.T) {
+	n := name(t, "threads")
+	home := inode(t)
+	for range 50 {
+		ns, err := Create(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(ns.Close(), Remove(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		ns, err := os.Readlink(filepath.Join("/proc/self/task", task.Name(), "ns/net"))
+		if err == nil && ns != home {
+			t.Errorf("thread %s of process %d stayed in %s", task.Name(), os.Getpid(), ns)
+		}
+	}
+}

@@ -95,7 +95,8 @@ func (o FDB) commands(at Place) []string {
 }
 
 func (o Route) commands(at Place) []string {
-	return []string{at.in("ip", "route replace %s proto %d", strings.TrimPrefix(o.String(), "route "), Protocol)}
+	_, hops, _ := strings.Cut(o.String(), o.Dst.String())
+	return []string{at.in("ip", "route replace %s proto %d%s", o.Dst, Protocol, hops)}
 }
 
 func (o Sysctl) commands(at Place) []string {

@@ -26,9 +26,19 @@ var rigs atomic.Int32
 
 // rig is a host's namespace with an underlay device, for real kernel objects.
 type rig struct {
-	testing.TB
+	reporter
 	k      *Kernel
 	prefix string
+}
+
+// reporter is what testing.TB and *rapid.T have in common.
+type reporter interface {
+	Helper()
+	Cleanup(func())
+	Error(...any)
+	Errorf(string, ...any)
+	Fatal(...any)
+	Fatalf(string, ...any)
 }
 
 // newRig makes the namespace. The underlay has an MTU of 1550 bytes and the address of the example host.
@@ -42,7 +52,7 @@ func newRig(t testing.TB) *rig {
 			t.Skipf("needs the program %s (iproute2)", tool)
 		}
 	}
-	r := &rig{TB: t, prefix: fmt.Sprintf("ov%d-%d-", os.Getpid(), rigs.Add(1))}
+	r := &rig{reporter: t, prefix: fmt.Sprintf("ov%d-%d-", os.Getpid(), rigs.Add(1))}
 	t.Cleanup(r.close)
 	ns := must(netns.Create(r.prefix + "host"))
 	t.Cleanup(func() { _ = ns.Close() })
