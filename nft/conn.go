@@ -66,7 +66,30 @@ func (c *Conn) index(device string) (index int, err error) {
 }
 
 // Observe reads our tables. Of rules it returns what [Conn.Apply] noted in them: text and digest, not the bytecode.
+// What somebody changes meanwhile is read again: a listing comes in pieces, and the kernel does not say that they differ in
+// age. The error is [ErrChanging] if that does not end.
 func (c *Conn) Observe() ([]Table, error) {
+	for range 20 {
+		before, err := c.reader.GetGen()
+		if err != nil {
+			return nil, fmt.Errorf("read the generation of the rules: %w", err)
+		}
+		tables, problem := c.tables()
+		after, err := c.reader.GetGen()
+		if err != nil {
+			return nil, fmt.Errorf("read the generation of the rules: %w", err)
+		}
+		if before.ID == after.ID {
+			return tables, problem
+		}
+	}
+	return nil, ErrChanging
+}
+
+// ErrChanging says that the rules change faster than they can be read.
+var ErrChanging = errors.New("somebody else changes rules faster than they can be read; look for another program that writes nftables")
+
+func (c *Conn) tables() ([]Table, error) {
 	tables, err := c.reader.ListTables()
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
@@ -99,7 +122,7 @@ func (c *Conn) table(t *nftables.Table) (Table, error) {
 		return out, err
 	}
 	for _, s := range sets {
-		set := Set{Name: s.Name, Key: typeOf(s.KeyType), Range: s.DataInterval, Elements: make(map[string]string)}
+		set := Set{Name: s.Name, Key: typeOf(s.KeyType), Range: s.DataInterval, size: int(s.Size), Elements: make(map[string]string)}
 		if s.IsMap {
 			set.Data = typeOf(s.DataType)
 		}

@@ -68,14 +68,8 @@ func find(tables []Table, f Family) *Table {
 	return nil
 }
 
-// evolves reports whether the table can become the other without being made anew: no set changes its type, no chain its
-// hook.
+// evolves reports whether the table can become the other without being made anew: no chain changes its hook.
 func evolves(was, want Table) bool {
-	for _, s := range want.Sets {
-		if old := was.set(s.Name); old != nil && !old.sameType(s) {
-			return false
-		}
-	}
 	for _, c := range want.Chains {
 		old := was.chain(c.Name)
 		if old != nil && baseText(*old) != baseText(c) {
@@ -89,11 +83,21 @@ func evolves(was, want Table) bool {
 	return true
 }
 
-// Forget returns the tables without the chain of the device: as they are once the device has been made anew.
+// Forget returns the tables as they are once the device has been made anew: without its chains, and with rules that forward
+// to a device that is gone.
 func Forget(tables []Table, device string) []Table {
 	out := slices.Clone(tables)
 	for i := range out {
 		out[i].Chains = slices.DeleteFunc(slices.Clone(out[i].Chains), func(c Chain) bool { return c.Base != nil && c.Base.Device == device })
+		for j := range out[i].Chains {
+			rules := slices.Clone(out[i].Chains[j].Rules)
+			for k := range rules {
+				if rules[k].device == device {
+					rules[k].Digest += staleSuffix
+				}
+			}
+			out[i].Chains[j].Rules = rules
+		}
 	}
 	return out
 }
@@ -105,8 +109,37 @@ func baseText(c Chain) string {
 	return c.Base.String()
 }
 
-func (s Set) sameType(o Set) bool {
-	return s.Key.String() == o.Key.String() && s.Data.String() == o.Data.String() && s.Range == o.Range
+// becomes reports whether the set can become the other: they have the same type, and room for the elements.
+func (s Set) becomes(o Set) bool {
+	return s.Key.String() == o.Key.String() && s.Data.String() == o.Data.String() && s.Range == o.Range && len(o.Elements) <= s.room()
+}
+
+// without returns the table without the given sets.
+func (t Table) without(sets []string) Table {
+	t.Sets = slices.DeleteFunc(slices.Clone(t.Sets), func(s Set) bool { return slices.Contains(sets, s.Name) })
+	return t
+}
+
+// replace plans the removal of sets whose successors have the same names. Nothing may use a set that goes: all rules go
+// first, and come back in the same transaction. Counters stay.
+func (p *Plan) replace(was, want Table) Table {
+	var gone []string
+	for _, s := range was.Sets {
+		if next := want.set(s.Name); next != nil && !s.becomes(*next) {
+			gone = append(gone, s.Name)
+		}
+	}
+	if len(gone) == 0 {
+		return was
+	}
+	for _, c := range was.Chains {
+		p.do(func(t *transaction) { t.deleteRules(was.Family, c.Name) })
+	}
+	for _, name := range gone {
+		p.say("~ %s set %s: made anew with room for %d", was.Family, name, want.set(name).room())
+		p.do(func(t *transaction) { t.deleteSet(was.Family, name) })
+	}
+	return was.without(gone)
 }
 
 func (t Table) set(name string) *Set {
@@ -130,6 +163,9 @@ func (t Table) chain(name string) *Chain {
 // fill plans the way from one table to the other, which can evolve from it.
 func (p *Plan) fill(was, want Table) {
 	f := want.Family
+	sets := len(was.Sets)
+	was = p.replace(was, want)
+	emptied := len(was.Sets) < sets
 	for _, c := range want.Counters {
 		if !slices.Contains(was.Counters, c) {
 			p.say("+ %s counter %s", f, c.Name)
@@ -152,7 +188,7 @@ func (p *Plan) fill(was, want Table) {
 		}
 	}
 	for _, c := range want.Chains {
-		p.rules(f, was.chain(c.Name), c)
+		p.rules(f, was.chain(c.Name), c, emptied)
 	}
 	for _, c := range was.Chains {
 		if want.chain(c.Name) == nil {
@@ -214,9 +250,9 @@ func (p *Plan) sayElements(sign string, f Family, s Set, list []element) {
 	}
 }
 
-// rules plans new rules for the chain if the digests differ.
-func (p *Plan) rules(f Family, was *Chain, want Chain) {
-	if was != nil && slices.EqualFunc(was.Rules, want.Rules, func(a, b Rule) bool { return a.Digest == b.Digest }) {
+// rules plans new rules for the chain if the digests differ, or if the plan has emptied the chain.
+func (p *Plan) rules(f Family, was *Chain, want Chain, emptied bool) {
+	if !emptied && was != nil && slices.EqualFunc(was.Rules, want.Rules, func(a, b Rule) bool { return a.Digest == b.Digest }) {
 		return
 	}
 	if was != nil {

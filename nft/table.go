@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -58,6 +59,18 @@ type Set struct {
 	Range bool
 	// Elements maps the bytes of keys to the bytes of data.
 	Elements map[string]string
+	// size is how many elements the kernel made room for; 0 if it has not been asked to.
+	size int
+}
+
+// room is how many elements a set is made for. Sets of a fixed size have tables of a fixed size: without it the kernel
+// goes on growing the table after a transaction, and whoever reads it then misses elements (nft_set_hash.c).
+func (s Set) room() int {
+	const least = 16
+	if s.size > 0 {
+		return s.size
+	}
+	return max(least, 1<<bits.Len(uint(max(len(s.Elements), 1)-1)))
 }
 
 // Chain is a sequence of rules.
@@ -215,7 +228,7 @@ func (s Set) String() string {
 		}
 		typ += " : " + interval + s.Data.String()
 	}
-	fmt.Fprintf(&b, "\t%s %s {\n\t\ttype %s\n", kind, s.Name, typ)
+	fmt.Fprintf(&b, "\t%s %s {\n\t\ttype %s\n\t\tsize %d\n", kind, s.Name, typ, s.room())
 	for i, e := range s.sorted() {
 		lead, tail := "\t\t\t     ", ","
 		if i == 0 {
