@@ -197,6 +197,9 @@ func (d *differ) links() {
 	}
 	for place, objects := range d.want {
 		for k, o := range objects {
+			if k.kind != kindLink {
+				continue
+			}
 			old := d.have[place][k]
 			switch o := o.(type) {
 			case VXLAN:

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/culvertnet/culvert/config"
 )
@@ -85,8 +86,9 @@ func linkKey(name string) key { return key{kind: kindLink, name: name} }
 
 // same reports whether two objects of one key are equal. Text is slow to make: most objects are found equal without.
 func same(a, b Object) bool {
-	if r, ok := a.(Route); ok {
-		return r.String() == b.String()
+	if a, ok := a.(Route); ok {
+		b, ok := b.(Route)
+		return ok && slices.Equal(a.Hops, b.Hops)
 	}
 	if _, ok := b.(Route); ok {
 		return false
