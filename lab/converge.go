@@ -58,7 +58,7 @@ func (l *Lab) Apply(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lock = lock
-	return errors.Join(append(errs, l.saveYAML(lockFile, lock))...)
+	return errors.Join(append(errs, l.saveLock(lock))...)
 }
 
 func (l *Lab) converge(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock, host string) (err error) {

@@ -81,7 +81,7 @@ func Up(fleet *config.Fleet, opts Options) (*Lab, error) {
 
 func newLab(opts Options) *Lab {
 	return &Lab{
-		prefix: prefixOf(opts.Name), opts: opts, fleet: &config.Fleet{},
+		prefix: prefixOf(opts.Name), opts: opts, fleet: &config.Fleet{}, lock: portmap.NewLock(),
 		state: state{Options: opts, Edges: map[string]byte{}, Unplugged: map[string]bool{}},
 	}
 }
@@ -152,7 +152,7 @@ func (l *Lab) Fleet() *config.Fleet {
 	return l.fleet
 }
 
-// Lock is the lock that was last applied, nil before that. It must not be changed.
+// Lock is the lock that was last applied, an empty one before that. It must not be changed.
 func (l *Lab) Lock() *portmap.Lock {
 	l.mu.Lock()
 	defer l.mu.Unlock()

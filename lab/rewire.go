@@ -37,7 +37,7 @@ func (l *Lab) Rewire(fleet *config.Fleet) error {
 	if err := l.rewireVMs(old, fleet); err != nil {
 		return err
 	}
-	return errors.Join(l.saveState(), l.saveYAML(fleetFile, fleet))
+	return errors.Join(l.saveState(), l.saveFleet(fleet))
 }
 
 // checkHosts refuses changes that a running machine does not survive.

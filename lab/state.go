@@ -4,11 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/goccy/go-yaml"
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/portmap"
@@ -64,12 +61,22 @@ func (l *Lab) saveState() error {
 	return l.save(stateFile, append(data, '\n'))
 }
 
-func (l *Lab) saveYAML(name string, value any) error {
-	data, err := yaml.Marshal(value)
+// saveFleet writes the fleet that the hardware is for, in the operator's language.
+func (l *Lab) saveFleet(fleet *config.Fleet) error {
+	data, err := fleet.Encode()
 	if err != nil {
-		return fmt.Errorf("write the lab's %s: %w", name, err)
+		return fmt.Errorf("write the lab's fleet: %w", err)
 	}
-	return l.save(name, data)
+	return l.save(fleetFile, data)
+}
+
+// saveLock writes the lock that was applied.
+func (l *Lab) saveLock(lock *portmap.Lock) error {
+	data, err := portmap.Encode(lock)
+	if err != nil {
+		return fmt.Errorf("write the lab's lock: %w", err)
+	}
+	return l.save(lockFile, data)
 }
 
 // save replaces a file of the state folder in one step, so that a reader never sees half of it.
@@ -93,28 +100,11 @@ func (l *Lab) load() error {
 	if err := json.Unmarshal(data, &l.state); err != nil {
 		return fmt.Errorf("read the lab's state: %w", err)
 	}
-	l.fleet = &config.Fleet{}
-	if err := l.loadYAML(fleetFile, l.fleet); err != nil {
-		return err
+	if l.fleet, err = config.Load(filepath.Join(l.dir(), fleetFile)); err != nil {
+		return fmt.Errorf("read the lab's fleet: %w", err)
 	}
-	lock := &portmap.Lock{}
-	switch err := l.loadYAML(lockFile, lock); {
-	case errors.Is(err, fs.ErrNotExist): // nothing was applied yet
-	case err != nil:
-		return err
-	default:
-		l.lock = lock
-	}
-	return nil
-}
-
-func (l *Lab) loadYAML(name string, into any) error {
-	data, err := os.ReadFile(filepath.Join(l.dir(), name))
-	if err != nil {
-		return fmt.Errorf("read the lab's state: %w", err)
-	}
-	if err := yaml.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("read the lab's %s: %w", name, err)
+	if l.lock, err = portmap.ReadFile(filepath.Join(l.dir(), lockFile)); err != nil {
+		return fmt.Errorf("read the lab's lock: %w", err)
 	}
 	return nil
 }

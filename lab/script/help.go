@@ -1,0 +1,65 @@
+package script
+
+import "github.com/culvertnet/culvert/lab/packet"
+
+// Help describes the commands of a scenario.
+const Help = `The lab
+  lab up [-bare] [FLEET] [mtu=N] [vmmtu=N] [unplugged=VM,...]
+                        allocate ports, build the fleet's hardware, let every host converge; FLEET is fleet.yaml
+                        unless given; -bare builds hardware alone
+  lab down              remove it; happens at the end anyway
+  fleet [-on HOST,...] FLEET
+                        go on to another fleet: allocate from the lock so far, rewire, converge all hosts or those named
+  release [TENANT...]   take retired blocks back in the lock; no host learns of it before apply or fleet
+  apply [HOST...]       converge all hosts, or those named, once more
+  cleanup HOST...       remove from the hosts all that is ours
+  changes HOST OP N     a plan for the host has that many changes; prints them
+  blocks [TENANT]       print who owns which ports, a line each
+  plug VM, unplug VM    give a VM its NIC, take it away
+  pin EDGE TENANT PUBLIC HOST
+                        make the edge send everything for a public address to one host, with an ordinary route
+  unpin EDGE TENANT PUBLIC
+                        put back the route that was there
+
+Traffic
+  serve NODE tcp|udp ADDR:PORT
+  open NAME NODE tcp|udp ADDR:PORT [sport=N] [src=ADDR] [ttl=N] [size=BYTES] [df] [within=D]
+                        open a flow to a server; size is that of UDP datagrams, df forbids fragments
+  fill NAME NODE tcp|udp ADDR:PORT N [src=ADDR] [parallel=N] [within=D]
+                        try to open N flows, keep those that carry data; within is for each
+  send NAME BYTES [within=D]
+                        move bytes both ways over the flow, or over each of a fill, and check every one
+  saw NAME ADDR FIRST[-LAST]
+                        the server sees the flows come from that address and those ports; prints what it sees
+  flows NAME [open|refused|reset|timeout] OP N
+                        how many flows are open, or failed by an ICMP error, a reset, silence
+  close NAME            end the flows
+  ping NODE ADDR [count=N] [size=N] [id=N] [ttl=N] [src=ADDR] [within=D]
+                        every echo request is answered; prints replies and ICMP errors
+  inject NODE udp|tcp|icmp SRC[:PORT] DST[:PORT] [ttl=N] [count=N] [flags=syn,ack,rst,fin] [type=N] [code=N] [id=N] [size=N]
+                        send crafted packets
+
+Evidence
+  capture start NAME NODE DEVICE|any [FILTER]
+  capture stop NAME     fails if a packet was missed
+  captured NAME OP N [FILTER]
+                        how many packets of the capture the filter holds for; prints the first of them
+  mark                  remember all counters
+  counter NODE NAME OP N
+  conntrack NODE STATISTIC OP N
+                        count, or a column of /proc/net/stat/nf_conntrack such as insert_failed or drop
+  gained NODE counter|conntrack NAME OP N
+                        what was added since mark
+  counters NODE         print all counters of a node
+  entries NODE          print the conntrack entries of a node
+  eventually D [!] COMMAND ...
+                        repeat a command until it succeeds, at most for the time D
+  say WORDS             print a line of the story
+
+A NODE is a host (hv1), a tenant on a host (hv1/acme), a VM (acme/vm-a), server, far, narrow, internet or underlay. OP is one of
+== != < <= > >=. D is a time as in 500ms or 5s. ` + "`! COMMAND`" + ` wants the command to fail; stdout and stderr match what the last command
+printed against a regular expression; cmp, grep, env, stop, skip and comments work as in testscript.
+
+A FILTER is a list of terms that must all hold:
+
+` + packet.FilterHelp

@@ -1,0 +1,147 @@
+package script
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/lab"
+	"github.com/culvertnet/culvert/lab/traffic"
+	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/portmap"
+)
+
+// stage is a scenario that runs: its lab, its flows, what it has captured and counted.
+type stage struct {
+	tools Tools
+	name  string
+
+	lab   *lab.Lab
+	fleet *config.Fleet
+	lock  *portmap.Lock
+
+	servers  []*traffic.Server
+	flows    map[string]*traffic.Filled
+	captures map[string]*traffic.Capture
+	marked   map[string]int
+	pins     map[pinned][]route
+}
+
+// call is one command as it is called.
+type call struct {
+	ctx    context.Context
+	args   []string
+	stdout io.Writer
+	// read reads a file of the scenario.
+	read func(name string) []byte
+}
+
+func (c call) printf(format string, args ...any) { _, _ = fmt.Fprintf(c.stdout, format+"\n", args...) }
+
+// want splits options off and is a mistake unless least to most arguments remain.
+func (c call) want(usage string, least, most int, keys ...string) ([]string, options, error) {
+	rest, opts, err := split(c.args, keys...)
+	if err == nil && (len(rest) < least || len(rest) > most) {
+		err = mistakef("usage: %s", usage)
+	}
+	return rest, opts, err
+}
+
+var stages atomic.Int32
+
+func newStage(tools Tools) *stage {
+	return &stage{
+		tools: tools, name: fmt.Sprintf("s%dx%d", os.Getpid(), stages.Add(1)),
+		flows: map[string]*traffic.Filled{}, captures: map[string]*traffic.Capture{}, pins: map[pinned][]route{},
+	}
+}
+
+// close ends everything the scenario has started.
+func (s *stage) close() error {
+	var errs []error
+	for _, f := range s.flows {
+		for _, flow := range f.Flows {
+			errs = append(errs, flow.Close())
+		}
+	}
+	for _, server := range s.servers {
+		errs = append(errs, server.Close())
+	}
+	for _, c := range s.captures {
+		_ = c.Stop() // whether it missed packets counts for `capture stop` alone
+	}
+	s.flows, s.servers, s.captures = map[string]*traffic.Filled{}, nil, map[string]*traffic.Capture{}
+	s.lab = nil
+	return errors.Join(append(errs, lab.Down(s.name))...)
+}
+
+// open opens a node's namespace; the caller closes it.
+func (s *stage) open(node string) (*netns.NS, error) {
+	if s.lab == nil {
+		return nil, mistakef("no lab: begin with lab up")
+	}
+	ns, err := s.lab.Open(node)
+	if errors.Is(err, lab.ErrNoNode) {
+		return nil, mistake{err}
+	}
+	return ns, err
+}
+
+// in runs f with a node's namespace.
+func (s *stage) in(node string, f func(ns *netns.NS) error) error {
+	ns, err := s.open(node)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(ns), ns.Close())
+}
+
+// eventually repeats a command until it succeeds.
+func (s *stage) eventually(c call) error {
+	if len(c.args) < 2 {
+		return mistakef("usage: eventually D [!] COMMAND ...")
+	}
+	limit, err := duration(c.args[0])
+	if err != nil {
+		return err
+	}
+	rest, wanted := c.args[1:], true
+	if rest[0] == "!" {
+		rest, wanted = rest[1:], false
+	}
+	if len(rest) == 0 || commands[rest[0]] == nil || rest[0] == "eventually" {
+		return mistakef("eventually: no such command %q", slices.Concat(rest, []string{""})[0])
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, limit)
+	defer cancel()
+	// What is asked for has no event to wait for: counters and remote effects are looked at again and again.
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := commands[rest[0]](s, call{ctx: c.ctx, args: rest[1:], stdout: c.stdout, read: c.read})
+		if isMistake(err) || (err == nil) == wanted {
+			return ifMistake(err)
+		}
+		select {
+		case <-ctx.Done():
+			if err == nil {
+				err = errors.New("still succeeds")
+			}
+			return fmt.Errorf("not within %s: %w", limit, err)
+		case <-again.C:
+		}
+	}
+}
+
+func ifMistake(err error) error {
+	if isMistake(err) {
+		return err
+	}
+	return nil
+}

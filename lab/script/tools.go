@@ -1,0 +1,20 @@
+package script
+
+import (
+	"context"
+
+	"github.com/culvertnet/culvert/lab"
+	"github.com/culvertnet/culvert/netns"
+)
+
+// Tools is what scenarios need from rooms that a lab does not know. A command whose tool is nil says so and ends the scenario.
+type Tools struct {
+	// Converge is the hosts' agent.
+	Converge lab.Converge
+	// Cleanup removes from a host all that the agent made.
+	Cleanup lab.Converge
+	// Changes plans a host and returns the changes, a line each, none if the host is as it should be.
+	Changes func(ctx context.Context, site lab.Site) ([]string, error)
+	// Counters reads the packets of a namespace's named counters.
+	Counters func(ns *netns.NS) (map[string]uint64, error)
+}
