@@ -1,6 +1,7 @@
 // Package agent makes a host's kernel what the fleet says: it puts the kernel rooms together and orders their changes.
 //
-//	a, err := agent.Open(ns, "", "hv1")
+//	a := agent.Open(ns, "", "hv1")
+//	defer a.Close()
 //	plan, err := a.Plan(fleet, lock)
 //	fmt.Print(plan)
 //	err = a.Apply(plan)
