@@ -110,7 +110,11 @@ func (b Base) hookName() string {
 	if b.Device != "" {
 		return "ingress"
 	}
-	return [...]string{"prerouting", "input", "forward", "output", "postrouting"}[b.Hook]
+	names := [...]string{"prerouting", "input", "forward", "output", "postrouting"}
+	if int(b.Hook) >= len(names) {
+		return fmt.Sprint(uint32(b.Hook)) // somebody else's
+	}
+	return names[b.Hook]
 }
 
 // priorityName is the priority in nft's words: the name of a nearby one, and what is added.

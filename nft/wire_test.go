@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"net/netip"
 	"slices"
 	"strings"
@@ -58,6 +59,10 @@ func (f frame) packet() []byte {
 // transport is the payload with its checksum, if it begins with a header.
 func (f frame) transport() []byte {
 	out := slices.Clone(f.payload)
+	if f.protocol == sctp && len(out) >= 12 { // CRC32c (RFC 9260 section 6.8)
+		binary.LittleEndian.PutUint32(out[8:], crc32.Checksum(out, crc32.MakeTable(crc32.Castagnoli)))
+		return out
+	}
 	at := map[byte]int{icmpProtocol: 2, tcp: 16, udp: 6}[f.protocol]
 	if at == 0 || f.fragment != 0 || len(out) < at+2 {
 		return out

@@ -1,0 +1,202 @@
+package nft
+
+import (
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/topology"
+)
+
+var (
+	server = netip.MustParseAddr("198.51.100.1")
+	vmMAC  = config.MAC{0x52, 0x54, 0, 0, 0, 0x0a}
+
+	hv1MAC   = topology.RouterMAC(1)
+	hv2MAC   = topology.RouterMAC(2)
+	edge1MAC = topology.RouterMAC(3)
+	edge2MAC = topology.RouterMAC(4)
+	alienMAC = topology.RouterMAC(99)
+)
+
+// lot is hv1's namespace with cables to a second one, in which frames are made and caught.
+type lot struct {
+	*stage
+	vx, tap, uplink *wire
+}
+
+// newLot makes the rules' namespace as the overlay's room would, the VXLAN device being a cable.
+func newLot(t *testing.T, tenant topology.Tenant) *lot {
+	t.Helper()
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+	oneCPU(t)
+	ns, link := newNamespace(t)
+	farNS, farLink := newNamespace(t)
+	s := &stage{TB: t, ns: ns, link: link}
+	l := &lot{stage: s}
+	cable := func(name string, mac config.MAC, mtu int) *wire {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.HardwareAddr, attrs.MTU = name, net.HardwareAddr(mac[:]), mtu
+		must(t, link.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "far-" + name, PeerNamespace: netlink.NsFd(farNS.Fd())}))
+		near, err := link.LinkByName(name)
+		must(t, err)
+		must(t, link.LinkSetUp(near))
+		far, err := farLink.LinkByName("far-" + name)
+		must(t, err)
+		must(t, farLink.LinkSetMTU(far, 9000))
+		must(t, farLink.LinkSetUp(far))
+		return newWire(t, farNS, far)
+	}
+	l.vx = cable("vx100", hv1MAC, 1450)
+	l.tap = cable("tap-a", topology.GatewayMAC, 1500)
+	l.uplink = cable(topology.UplinkDevice, topology.UplinkTenantMAC, 1450)
+	l.routes(tenant)
+	s.dial()
+	s.become(Desired(tenant))
+	for _, sysctl := range []string{"conf/all/rp_filter=0", "conf/default/rp_filter=0", "conf/vx100/rp_filter=0", "conf/tap-a/rp_filter=0", "conf/uplink/rp_filter=0", "conf/all/send_redirects=0", "conf/vx100/send_redirects=0", "icmp_ratelimit=0", "ip_forward=1"} {
+		l.sysctl("net/ipv4/" + sysctl)
+	}
+	return l
+}
+
+// oneCPU keeps the test's thread on one processor: a frame has then gone its way when the next one is sent.
+func oneCPU(t *testing.T) {
+	t.Helper()
+	var all, one unix.CPUSet
+	must(t, unix.SchedGetaffinity(0, &all))
+	for cpu := range 1024 {
+		if all.IsSet(cpu) {
+			one.Set(cpu)
+			break
+		}
+	}
+	must(t, unix.SchedSetaffinity(0, &one))
+	t.Cleanup(func() { must(t, unix.SchedSetaffinity(0, &all)) })
+}
+
+// routes puts in what the overlay room does: peers, VMs, the way out.
+func (l *lot) routes(tenant topology.Tenant) {
+	l.Helper()
+	index := func(name string) int {
+		link, err := l.link.LinkByName(name)
+		must(l, err)
+		return link.Attrs().Index
+	}
+	vx, tap, uplink := index("vx100"), index("tap-a"), index(topology.UplinkDevice)
+	neighbour := func(device int, ip netip.Addr, mac config.MAC) {
+		must(l, l.link.NeighSet(&netlink.Neigh{LinkIndex: device, Family: netlink.FAMILY_V4, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: mac[:]}))
+	}
+	route := func(device int, to netip.Prefix, via netip.Addr) {
+		r := netlink.Route{LinkIndex: device, Dst: &net.IPNet{IP: to.Addr().AsSlice(), Mask: net.CIDRMask(to.Bits(), 32)}, Scope: netlink.SCOPE_LINK}
+		if via.IsValid() {
+			r.Gw, r.Flags, r.Scope = via.AsSlice(), int(netlink.FLAG_ONLINK), netlink.SCOPE_UNIVERSE
+		}
+		must(l, l.link.RouteAdd(&r))
+	}
+	one := func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, 32) }
+	device, err := l.link.LinkByIndex(vx)
+	must(l, err)
+	must(l, l.link.AddrAdd(device, &netlink.Addr{IPNet: &net.IPNet{IP: tenant.Self.IPv4.AsSlice(), Mask: net.CIDRMask(32, 32)}}))
+	for _, p := range tenant.Peers {
+		neighbour(vx, p.IPv4, p.MAC)
+		route(vx, one(p.IPv4), netip.Addr{})
+	}
+	for _, r := range tenant.Remote {
+		if r.Address.Is4() {
+			route(vx, one(r.Address), r.Peer.IPv4)
+		}
+	}
+	neighbour(tap, vmA, vmMAC)
+	route(tap, one(vmA), netip.Addr{})
+	neighbour(uplink, topology.UplinkHost, topology.UplinkHostMAC)
+	anywhere := netip.MustParsePrefix("0.0.0.0/0")
+	if !tenant.Hypervisor {
+		route(vx, one(public), tenant.Peers[0].IPv4)
+	}
+	if tenant.Edge {
+		route(uplink, anywhere, topology.UplinkHost)
+		return
+	}
+	route(vx, anywhere, tenant.Peers[1].IPv4)
+}
+
+func (l *lot) sysctl(assignment string) {
+	l.Helper()
+	path, value := cut(assignment)
+	must(l, l.ns.Do(func() error { return writeFile("/proc/sys/"+path, value) }))
+}
+
+// pass sends frames in by a wire and returns what came out anywhere, and what was counted. A frame goes all its way on the
+// thread that sends it, so nothing is waited for.
+func (l *lot) pass(in *wire, frames ...frame) (out []string, counted map[string]uint64) {
+	l.Helper()
+	before := l.counts()
+	l.received()
+	for _, f := range frames {
+		in.send(f)
+	}
+	out = l.received()
+	counted = l.counts()
+	for name, n := range before {
+		if counted[name] -= n; counted[name] == 0 {
+			delete(counted, name)
+		}
+	}
+	return out, counted
+}
+
+func (l *lot) received() []string {
+	return slices.Concat(l.vx.received(), l.tap.received(), l.uplink.received())
+}
+
+// entries is how many flows conntrack knows in the namespace.
+func (l *lot) entries() int {
+	l.Helper()
+	var n int
+	must(l, l.ns.Do(func() (err error) {
+		n, err = readNumber("/proc/sys/net/netfilter/nf_conntrack_count")
+		return err
+	}))
+	return n
+}
+
+// expect passes frames and compares what came out and what was counted; no counts stands for none.
+func (l *lot) expect(in *wire, want []string, counts map[string]uint64, frames ...frame) {
+	l.Helper()
+	out, counted := l.pass(in, frames...)
+	if diff := cmp.Diff(append([]string{}, want...), append([]string{}, out...)); diff != "" {
+		l.Errorf("what came out (-want +got):\n%s", diff)
+	}
+	if !maps.Equal(counted, counts) {
+		l.Errorf("counted %v, want %v", counted, counts)
+	}
+}
+
+func cut(assignment string) (path, value string) {
+	path, value, _ = strings.Cut(assignment, "=")
+	return path, value
+}
+
+// writeFile writes a kernel parameter of the calling thread's namespace.
+func writeFile(path, value string) error { return os.WriteFile(path, []byte(value), 0) }
+
+// readNumber reads one.
+func readNumber(path string) (int, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(b)))
+}

@@ -1,0 +1,132 @@
+package nft
+
+import (
+	"encoding/binary"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// reply is a datagram from outside for a port of the public address, as an edge sends it.
+func reply(port uint16) frame {
+	return frame{from: edge1MAC, to: hv1MAC, source: server, destination: public, ttl: 60, protocol: udp, payload: ports(443, port)}
+}
+
+// with changes a copy of a frame.
+func (f frame) with(change func(*frame)) frame {
+	f.payload = slices.Clone(f.payload)
+	change(&f)
+	return f
+}
+
+// about is a packet that left as the public address, for errors to quote.
+func about(protocol byte, payload []byte) frame {
+	return frame{source: public, destination: server, ttl: 1, protocol: protocol, payload: payload}
+}
+
+func failing(typ byte, quoted frame) frame {
+	f := reply(0)
+	f.source, f.protocol, f.payload = netip.MustParseAddr("203.0.113.7"), icmpProtocol, icmpError(typ, 0, quoted)
+	return f
+}
+
+// TestRedirect sends what an edge may send and looks where it goes. Blocks: 1024-2047 own, 2048-3071 hv2's, 3072-3135
+// edge2's, 3136 and up nobody's.
+func TestRedirect(t *testing.T) {
+	const toHV2, toEdge2 = "vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 59 ", "vx100 02:63:76:00:00:01>02:63:76:00:00:04 ttl 59 "
+	redirected, unknown := counts{"netdev/redirected": 1}, counts{"ip/unknown": 1}
+	options := []byte{0x94, 4, 0, 0} // router alert (RFC 2113)
+	l := newLot(t, hypervisor())
+	for _, tt := range []struct {
+		name  string
+		frame frame
+		out   string
+		want  counts
+	}{
+		{"other's first port", reply(2048), toHV2 + "udp 198.51.100.1:443>45.86.152.23:2048", redirected},
+		{"other's last port", reply(3071), toHV2 + "udp 198.51.100.1:443>45.86.152.23:3071", redirected},
+		{"the next one's port", reply(3072), toEdge2 + "udp 198.51.100.1:443>45.86.152.23:3072", redirected},
+		{"tcp", reply(0).with(func(f *frame) { f.protocol, f.payload = tcp, segment(443, 2100, 0x10, 1, 1, 1460) }),
+			toHV2 + "tcp 198.51.100.1:443>45.86.152.23:2100 mss 1460", redirected},
+		{"sctp", reply(2100).with(func(f *frame) { f.protocol = sctp }), toHV2 + "sctp 198.51.100.1:443>45.86.152.23:2100", redirected},
+		{"with IP options", reply(2100).with(func(f *frame) { f.options = options }), toHV2 + "udp 198.51.100.1:443>45.86.152.23:2100", redirected},
+		{"own block without a flow", reply(1024), "", unknown},
+		{"own block's last port", reply(2047), "", unknown},
+		{"nobody's port", reply(3136), "", unknown},
+		{"a system port", reply(443), "", unknown},
+		{"from a hypervisor", reply(2100).with(func(f *frame) { f.from = hv2MAC }), "", counts{"ip/second_hand": 1}},
+		{"from a stranger", reply(2100).with(func(f *frame) { f.from = alienMAC }), "", counts{"netdev/stranger": 1}},
+		{"from a host that is an edge and a hypervisor", reply(2100).with(func(f *frame) { f.from = edge2MAC }), toHV2 + "udp 198.51.100.1:443>45.86.152.23:2100", redirected},
+		// The stack answers that the time is up, from an address that must not leave.
+		{"last hop", reply(2100).with(func(f *frame) { f.ttl = 1 }), "", counts{"ip/own_traffic": 1}},
+		{"no hop left", reply(2100).with(func(f *frame) { f.ttl = 0 }), "", counts{"ip/own_traffic": 1}},
+		{"two hops left", reply(2100).with(func(f *frame) { f.ttl = 2 }), "vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 1 udp 198.51.100.1:443>45.86.152.23:2100", redirected},
+		{"another protocol", reply(2100).with(func(f *frame) { f.protocol = unix.IPPROTO_GRE }), "", unknown},
+		{"another address", reply(2100).with(func(f *frame) { f.destination = netip.MustParseAddr("45.86.152.24") }), "", counts{"ip/bounced": 1}},
+		{"echo reply", reply(0).with(func(f *frame) { f.protocol, f.payload = icmpProtocol, echo(0, 2100) }), toHV2 + "icmp 0 id 2100 198.51.100.1>45.86.152.23", redirected},
+		{"echo reply for the own block", reply(0).with(func(f *frame) { f.protocol, f.payload = icmpProtocol, echo(0, 1100) }), "", unknown},
+		{"echo request", reply(0).with(func(f *frame) { f.protocol, f.payload = icmpProtocol, echo(8, 2100) }), "", unknown},
+		{"error about udp", failing(3, about(udp, ports(2100, 443))), toHV2 + "icmp 3/0 203.0.113.7>45.86.152.23 [udp 45.86.152.23:2100>198.51.100.1:443]", redirected},
+		{"error about tcp", failing(11, about(tcp, ports(2100, 443))), toHV2 + "icmp 11/0 203.0.113.7>45.86.152.23 [tcp 45.86.152.23:2100>198.51.100.1:443]", redirected},
+		{"error about a ping", failing(12, about(icmpProtocol, echo(8, 2100))), toHV2 + "icmp 12/0 203.0.113.7>45.86.152.23 [icmp 8 id 2100 45.86.152.23>198.51.100.1]", redirected},
+		{"error about an answer to a ping", failing(3, about(icmpProtocol, echo(0, 2100))), "", unknown},
+		{"error about a packet with options", failing(3, about(udp, ports(2100, 443)).with(func(f *frame) { f.options = options })), "", unknown},
+		{"error about the own block", failing(3, about(udp, ports(1100, 443))), "", unknown},
+		{"error about another protocol", failing(3, about(unix.IPPROTO_GRE, ports(2100, 443))), "", unknown},
+		{"another ICMP type", failing(5, about(udp, ports(2100, 443))), "", unknown},
+		{"error that is cut short", failing(3, about(udp, ports(2100, 443))).with(func(f *frame) { f.payload = f.payload[:29] }), "", unknown},
+		{"first fragment alone", reply(2100).with(func(f *frame) { f.fragment = 0x2000 }), "", nil},
+		{"later fragment alone", reply(2100).with(func(f *frame) { f.fragment = 0x0010; f.id = 1 }), "", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l.TB = t
+			out, counted := l.pass(l.vx, tt.frame)
+			want := []string{}
+			if tt.out != "" {
+				want = append(want, tt.out)
+			}
+			if diff := cmp.Diff(want, append([]string{}, out...)); diff != "" {
+				t.Errorf("what came out (-want +got):\n%s", diff)
+			}
+			if !maps.Equal(counted, tt.want) {
+				t.Errorf("counted %v, want %v", counted, tt.want)
+			}
+			if n := l.entries(); n != 0 {
+				t.Errorf("conntrack has %d entries", n)
+			}
+		})
+	}
+}
+
+// TestRedirectFragments sends a datagram in two fragments, in both orders: the owner gets it whole, in fragments again.
+func TestRedirectFragments(t *testing.T) {
+	data := make([]byte, 1992)
+	whole := ports(443, 2100, data...)
+	first := reply(0).with(func(f *frame) { f.payload, f.fragment, f.id = whole[:1400], 0x2000, 7 })
+	last := reply(0).with(func(f *frame) { f.payload, f.fragment, f.id = whole[1400:], 1400/8, 7 })
+	binary.BigEndian.PutUint16(first.payload[6:], 0) // no checksum (RFC 768)
+	l := newLot(t, hypervisor())
+	for name, frames := range map[string][]frame{"in order": {first, last}, "the last first": {last, first}} {
+		t.Run(name, func(t *testing.T) {
+			l.TB = t
+			out, counted := l.pass(l.vx, frames...)
+			want := []string{
+				"vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 59 udp 198.51.100.1:443>45.86.152.23:2100 fragment 0x2000",
+				"vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 59 17 198.51.100.1>45.86.152.23 fragment 0xaf",
+			}
+			if len(out) != 2 || out[0] != want[0] {
+				t.Errorf("out came %q, want %q", out, want)
+			}
+			if !maps.Equal(counted, map[string]uint64{"ip/reassembled": 1}) {
+				t.Errorf("counted %v", counted)
+			}
+			if n := l.entries(); n != 0 {
+				t.Errorf("conntrack has %d entries", n)
+			}
+		})
+	}
+}
