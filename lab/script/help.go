@@ -43,7 +43,7 @@ Evidence
   capture start NAME NODE DEVICE|any [FILTER]
   capture stop NAME     fails if a packet was missed
   captured NAME OP N [FILTER]
-                        how many packets of the capture the filter holds for; prints the first of them
+                        how many packets of the capture the filter holds for; prints the first ten of them
   mark                  remember all counters
   counter NODE NAME OP N
   conntrack NODE STATISTIC OP N

@@ -9,6 +9,9 @@ import (
 	"github.com/culvertnet/culvert/netns"
 )
 
+// showPackets is how many packets captured prints.
+const showPackets = 10
+
 var protocols = map[string]packet.Protocol{"udp": packet.UDP, "tcp": packet.TCP, "icmp": packet.ICMP}
 
 var tcpFlags = map[string]uint8{"fin": packet.FIN, "syn": packet.SYN, "rst": packet.RST, "ack": packet.ACK}
@@ -120,7 +123,7 @@ func (s *stage) captured(c call) error {
 	}
 	count, shown := capture.Count(filter), 0
 	for _, p := range capture.Packets() {
-		if filter.Match(p) && shown < 5 {
+		if filter.Match(p) && shown < showPackets {
 			c.printf("%s", p)
 			shown++
 		}

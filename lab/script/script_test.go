@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -154,43 +155,74 @@ func TestPlay(t *testing.T) {
 // A scenario that is written wrongly fails, also where it wants a failure.
 func TestMistakesEndTheScenario(t *testing.T) {
 	needsRoot(t)
+	var out bytes.Buffer
+	failed, err := Play(&out, Tools{}, write(t, "mistake", "lab up -bare\n! open x mars tcp 198.51.100.1:1"))
+	if err != nil || len(failed) != 1 || !strings.Contains(out.String(), "no such node") {
+		t.Errorf("failed %v, %v:\n%s", failed, err, out.String())
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	needsRoot(t)
+	s := newStage(Tools{})
+	t.Cleanup(func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	fleet, err := os.ReadFile("testdata/outside.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, fleet, _ = bytes.Cut(fleet, []byte("-- fleet.yaml --\n"))
+	do := func(line string) error {
+		words := strings.Fields(line)
+		return commands[words[0]](s, call{
+			ctx: t.Context(), args: words[1:], stdout: io.Discard,
+			read: func(string) []byte { return fleet },
+		})
+	}
+	if err := do("blocks"); !isMistake(err) {
+		t.Errorf("blocks before lab up: %v", err)
+	}
+	if err := do("lab up -bare"); err != nil {
+		t.Fatal(err)
+	}
 	for command, want := range map[string]string{
-		"! open":                                         "usage: open",
-		"! open x far tpc 198.51.100.1:1":                "want tcp or udp",
-		"! open x far tcp 198.51.100.1":                  "want an address with a port",
-		"! open x mars tcp 198.51.100.1:1":               "no such node",
-		"! open x far tcp 198.51.100.1:1 sprot=1":        "unknown option",
-		"! open x far tcp 198.51.100.1:1 within=x":       "want a time",
-		"! serve far tcp here":                           "want an address with a port",
-		"! send nobody 10":                               "no flow is named nobody",
-		"! flows nobody == 1":                            "no flow is named nobody",
-		"! ping far nowhere":                             "want an address",
-		"! ping far 198.51.100.1 count=x":                "want a number",
-		"! inject far gre 1.1.1.1 2.2.2.2":               "want udp, tcp or icmp",
-		"! inject far tcp 1.1.1.1:1 2.2.2.2:2 flags=urg": "want fin, syn, rst or ack",
-		"! capture begin":                                "usage: capture",
-		"! capture start c far eth0 tpc":                 "filter term",
-		"! captured c == 1":                              "no capture is named c",
-		"! counter hv1 x == 1":                           "reads no counters",
-		"! conntrack server count = 1":                   "want one of ==",
-		"! gained server conntrack count == 1":           "use mark first",
-		"! apply":                                        "no agent",
-		"! changes hv1 == 0":                             "with an agent",
-		"! cleanup hv1":                                  "with an agent",
-		"! plug acme/nobody":                             "no such node",
-		"! pin edge1 acme 45.86.152.23 hv9":              "no host",
-		"! pin edge1 beta 45.86.152.23 hv1":              "no tenant",
-		"! unpin edge1 acme 45.86.152.23":                "is not pinned",
-		"! lab up":                                       "the lab is up",
-		"! lab sideways":                                 "usage: lab",
-		"! eventually 1s nonsense":                       "no such command",
-		"! eventually soon say x":                        "want a time",
-		"! eventually 1s send nobody 10":                 "no flow is named nobody",
+		"open":                                         "usage: open",
+		"open x far tpc 198.51.100.1:1":                "want tcp or udp",
+		"open x far tcp 198.51.100.1":                  "want an address with a port",
+		"open x mars tcp 198.51.100.1:1":               "no such node",
+		"open x far tcp 198.51.100.1:1 sprot=1":        "unknown option",
+		"open x far tcp 198.51.100.1:1 within=x":       "want a time",
+		"serve far tcp here":                           "want an address with a port",
+		"send nobody 10":                               "no flow is named nobody",
+		"flows nobody == 1":                            "no flow is named nobody",
+		"ping far nowhere":                             "want an address",
+		"ping far 198.51.100.1 count=x":                "want a number",
+		"inject far gre 1.1.1.1 2.2.2.2":               "want udp, tcp or icmp",
+		"inject far tcp 1.1.1.1:1 2.2.2.2:2 flags=urg": "want fin, syn, rst or ack",
+		"capture begin":                                "usage: capture",
+		"capture start c far eth0 tpc":                 "filter term",
+		"captured c == 1":                              "no capture is named c",
+		"counter hv1 x == 1":                           "reads no counters",
+		"conntrack server count = 1":                   "want one of ==",
+		"gained server conntrack count == 1":           "use mark first",
+		"apply":                                        "no agent",
+		"changes hv1 == 0":                             "with an agent",
+		"cleanup hv1":                                  "with an agent",
+		"plug acme/nobody":                             "no such node",
+		"pin edge1 acme 45.86.152.23 hv9":              "no host",
+		"pin edge1 beta 45.86.152.23 hv1":              "no tenant",
+		"unpin edge1 acme 45.86.152.23":                "is not pinned",
+		"lab up":                                       "the lab is up",
+		"lab sideways":                                 "usage: lab",
+		"eventually 1s nonsense":                       "no such command",
+		"eventually soon say x":                        "want a time",
+		"eventually 1s send nobody 10":                 "no flow is named nobody",
 	} {
-		var out bytes.Buffer
-		failed, err := Play(&out, Tools{}, write(t, "mistake", "lab up -bare\n"+command))
-		if err != nil || len(failed) != 1 || !strings.Contains(out.String(), want) {
-			t.Errorf("%s: failed %v, %v, want %q:\n%s", command, failed, err, want, out.String())
+		if err := do(command); !isMistake(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want a mistake about %q", command, err, want)
 		}
 	}
 }
