@@ -1,0 +1,175 @@
+package nft
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvertnet/culvert/topology"
+)
+
+// chapters are the parts that docs/ruleset.md shows.
+var chapters = []struct {
+	title, about string
+	tenant       func() topology.Tenant
+}{
+	{"Hypervisor", "A host that runs VMs of the tenant: hv1 owns ports 1024-2047 of 45.86.152.23, hv2 owns 2048-3071, edge2, which runs VMs too, " +
+		"owns 3072-3135. edge1 is an edge alone. With `portsPerInterface`, the chain srcnat has two rules instead of its first: `ip saddr map @blocks` " +
+		"for sources with one block, and `ip saddr . jhash ... map @source_slots` for those with several.", hypervisor},
+	{"Edge", "A host that lets the tenant's public traffic in and out and runs none of its VMs.", edge},
+	{"Edge and hypervisor in one", "Here, what comes from outside arrives by the uplink, and other hosts' translated flows pass on their way out.", both},
+}
+
+// purposes say why each base chain exists, by family, chain and role; the role is left out where all agree.
+var purposes = map[string]string{
+	"netdev ingress": "Sees every frame that comes out of the VXLAN device, before the network stack. Frames of hosts that do not hold the tenant end here. " +
+		"On a hypervisor, frames of edges are looked up in `owners`: a packet for another host's port is sent on at once, with one hop less, without a route and " +
+		"without a conntrack entry. Only what comes from an edge is redirected, so two hosts with maps of different ages cannot bounce a packet between them.",
+	"netdev uplink": "The same question for what comes from outside by the host's own uplink.",
+	"ip fragments": "Fragments have no ports, so `from_edge` lets them pass, with a mark. Conntrack puts them together at priority -400; here, before conntrack looks for a flow " +
+		"at -200, the whole datagram has a port, and goes to its owner in fragments again.",
+	"ip forward": "Decides about every packet that passes. Nearly all belong to a translated flow that has seen packets both ways, and end at the first rule. The segments " +
+		"that open a TCP connection come behind it, and have their MSS made to fit the VXLAN device both ways. What is left is new, inside the tenant, or wrong: a packet that leaves for " +
+		"the outside must be one that source NAT will translate, so nothing private gets out.",
+	"ip forward/edge": "Lets through packets from the tenant's public addresses out and packets for them in. No conntrack: the edge keeps no state, so which edge a packet takes does not matter.",
+	"ip output": "What this namespace says by itself has overlay addresses, which mean nothing outside. Errors about a translated flow may leave: conntrack gives them the public address. " +
+		"So may redirected datagrams, which are untracked.",
+	"ip output/edge": "What this namespace says by itself has overlay addresses, which mean nothing outside.",
+	"ip srcnat": "Gives a new flow that leaves an address and a port of its source's blocks. The hash leaves the destination out, so a private address and port have one public port for all " +
+		"destinations (RFC 4787 REQ-1), as long as it is free. A flow without a block is dropped: it would leave with its private address.",
+	"ip transit":       "Other hosts' flows are translated already; this host's conntrack has nothing to add and would run full.",
+	"ip6 forward":      "VMs of the tenant talk to each other. Nothing goes out and nothing comes in: a NAT gateway has IPv4 addresses alone.",
+	"ip6 forward/edge": "An edge forwards no IPv6: a NAT gateway has IPv4 addresses alone.",
+}
+
+// meanings explain the counters: what is counted, when it grows, what to do.
+var meanings = map[Counter][3]string{
+	Redirected:     {"packets for other hosts' ports, sent on to their owners", "always, with more than one hypervisor: the edge does not know the owner", "nothing; its share is the part of the traffic that takes the extra hop"},
+	Reassembled:    {"datagrams for other hosts' ports that came in fragments, sent on", "with large UDP answers or pings", "nothing; if it is large, look for senders that ignore the path MTU"},
+	Stranger:       {"frames of senders that are no host of the tenant, dropped", "a host has left the fleet and does not know, or somebody forges VXLAN", "compare the fleets of the hosts; keep the VXLAN port closed to others"},
+	Unknown:        {"packets from outside for a public address that belong to no flow, dropped", "scans, and late packets of flows that have ended: always a little", "nothing while it is small; if connections break too, look for a lost conntrack table (restart, table full)"},
+	SecondHand:     {"packets that another host redirected to this one and that belong to no flow here, dropped", "the hosts' maps differ, or a late packet was redirected", "if it goes on, run `culvert plan` on all hosts: one has an old lock"},
+	Bounced:        {"packets from the overlay that would go back to it, dropped", "a VM has moved and not all hosts know", "if it goes on, run `culvert plan` on all hosts"},
+	Invalid:        {"packets that conntrack finds wrong, dropped: they would leave untranslated", "segments out of the window, late resets, scans by a VM: always a little", "if connections break too, look for asymmetric paths"},
+	Unsolicited:    {"packets from an edge for a private address, dropped", "never, unless an edge forwards what it should not", "look at the edge's rules"},
+	Refused:        {"packets of VMs that NAT cannot translate: another source or protocol; the VM is told (ICMP 3/13)", "a VM uses GRE, ESP or an address that is not its own", "ask the tenant; add the address to the interface if it is right"},
+	Untranslated:   {"packets of flows that began inside the tenant and would now leave, dropped", "a VM's address has left the fleet and others still talk to it", "nothing; it ends when they give up"},
+	NoBlock:        {"new flows whose source has no ports, dropped", "never, unless rules and maps differ", "run `culvert plan`; report it if the plan is empty"},
+	OwnTraffic:     {"packets of the namespace itself for the outside, dropped", "hops that ran out, answers to forged sources: a little", "nothing"},
+	ForeignSource:  {"packets from the overlay for the outside without a public address of the tenant, dropped", "a hypervisor leaks private packets, or somebody forges VXLAN", "look at the hypervisor's rules"},
+	NotForwardable: {"other packets on an edge, dropped", "scans of addresses that are not the tenant's, a VM that talks to its own public address", "nothing while it is small"},
+}
+
+var (
+	baseChain    = regexp.MustCompile(`^\tchain (\w+) \{$`)
+	tableLine    = regexp.MustCompile(`^table (\w+) \w+ \{$`)
+	counterBlock = regexp.MustCompile(`\tcounter \w+ \{\n.*\n\t\}\n\n?`)
+	longElement  = regexp.MustCompile(`(?s)elements = \{ (.*?) \}`)
+)
+
+// TestRulesetDocument holds docs/ruleset.md against what the kernel lists.
+func TestRulesetDocument(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# The rules\n\n")
+	b.WriteString("Generated by `go test ./nft -run Ruleset -update` from the kernel's own listing; a test fails when it is stale.\n\n")
+	b.WriteString("Each tenant namespace has the tables below, all named `culvert`. Every rule's comment, left out here, is `culvert #` and a digest of the rule. ")
+	b.WriteString("Counters stand in the table at the end. Long lists of elements are cut. See it live with `ip netns exec culvert-acme nft list ruleset`.\n")
+	where := make(map[Counter][]string)
+	for _, c := range chapters {
+		desired := Desired(c.tenant())
+		s := newStage(t)
+		s.become(desired)
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n", c.title, c.about)
+		b.WriteString(explained(t, normal(s.nft("list", "ruleset")), c.tenant()))
+		collect(where, desired)
+	}
+	b.WriteString("\n## Counters\n\nEach is a named counter: it outlives changes of the rules. A tenant has them in its namespace, per family.\n\n")
+	b.WriteString("| counter | where | what it counts | when it grows | what to do |\n|---|---|---|---|---|\n")
+	for _, c := range slices.SortedFunc(maps.Keys(where), func(a, b Counter) int { return strings.Compare(a.Name, b.Name) }) {
+		m, ok := meanings[c]
+		if !ok {
+			t.Errorf("counter %s has no explanation", c.Name)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", c.Name, strings.Join(where[c], ", "), m[0], m[1], m[2])
+	}
+	for c := range meanings {
+		if where[c] == nil {
+			t.Errorf("counter %s is explained but in no table", c.Name)
+		}
+	}
+	golden(t, "../docs/ruleset.md", b.String())
+}
+
+// collect notes the chains that use each counter.
+func collect(where map[Counter][]string, tables []Table) {
+	for _, table := range tables {
+		for _, counter := range table.Counters {
+			for _, c := range table.Chains {
+				place := fmt.Sprintf("%s %s", table.Family, c.Name)
+				uses := slices.ContainsFunc(c.Rules, func(r Rule) bool { return strings.Contains(r.Text, fmt.Sprintf("counter name %q", counter.Name)) })
+				if uses && !slices.Contains(where[counter], place) {
+					where[counter] = append(where[counter], place)
+				}
+			}
+		}
+	}
+}
+
+// explained cuts a listing into blocks of code, with the purpose of every base chain before it.
+func explained(t *testing.T, listing string, tenant topology.Tenant) string {
+	t.Helper()
+	listing = longElement.ReplaceAllStringFunc(counterBlock.ReplaceAllString(listing, ""), shorten)
+	var b strings.Builder
+	family, open := "", false
+	toggle := func(want bool) {
+		if open != want {
+			b.WriteString("```\n")
+			open = want
+		}
+	}
+	lines := strings.Split(strings.TrimSuffix(listing, "\n"), "\n")
+	for i, line := range lines {
+		if m := tableLine.FindStringSubmatch(line); m != nil {
+			toggle(false)
+			family = m[1]
+			fmt.Fprintf(&b, "\n### table %s\n\n", family)
+		}
+		if m := baseChain.FindStringSubmatch(line); m != nil && strings.Contains(lines[i+1], " hook ") {
+			toggle(false)
+			fmt.Fprintf(&b, "\n**%s**: %s\n\n", m[1], purpose(t, family+" "+m[1], tenant))
+		}
+		if line == "" && !open {
+			continue
+		}
+		toggle(true)
+		b.WriteString(line + "\n")
+	}
+	toggle(false)
+	return strings.TrimPrefix(strings.ReplaceAll(b.String(), "\n\n```\n\n", "\n```\n\n"), "\n")
+}
+
+// purpose finds why a chain exists.
+func purpose(t *testing.T, chain string, tenant topology.Tenant) string {
+	t.Helper()
+	if text, ok := purposes[chain+"/edge"]; ok && !tenant.Hypervisor {
+		return text
+	}
+	text, ok := purposes[chain]
+	if !ok {
+		t.Errorf("nobody says why chain %s exists", chain)
+	}
+	return text
+}
+
+// shorten leaves four of many elements.
+func shorten(list string) string {
+	const few = 4
+	elements := strings.Split(longElement.FindStringSubmatch(list)[1], ",")
+	if len(elements) <= few+1 {
+		return list
+	}
+	return "elements = { " + strings.Join(elements[:few], ",") + fmt.Sprintf(",\n\t\t\t     ... %d more }", len(elements)-few)
+}
