@@ -77,19 +77,28 @@ func TestFailureOfOneTenant(t *testing.T) {
 	r.safe()
 }
 
-// TestRulesFailure has a table of another owner make the rules' transaction fail.
+// TestRulesFailure has a chain of somebody else's in the way of one tenant's transaction: no VM is attached there, and
+// nothing is forwarded.
 func TestRulesFailure(t *testing.T) {
 	r := newRig(t)
 	s := parse(t, fleetYAML)
 	p := r.plan(s)
-	for i := range p.Rules {
-		if p.Rules[i].Place == "culvert-acme" {
-			p.Rules[i].Place = "culvert-nowhere" // cannot be entered
-		}
+	if err := r.Apply(cut(p, len(p.Overlay.Prepare())-1)); err != nil {
+		t.Fatal(err)
+	}
+	inside := []string{"ip", "netns", "exec", r.prefix + "culvert-acme"}
+	if out, err := r.run(append(inside, "nft", "add table ip culvert; add chain ip culvert forward { type filter hook input priority 7; }")...); err != nil {
+		t.Fatal(err, out)
 	}
 	err := r.Apply(p)
-	if !errors.Is(err, netns.ErrNotExist) || !strings.Contains(err.Error(), "change the rules of culvert-nowhere") {
+	if err == nil || !strings.Contains(err.Error(), "change the rules of culvert-acme: ") {
 		t.Errorf("error: %v", err)
+	}
+	if r.has("culvert-acme", "tap-a") {
+		t.Error("the VM of the tenant without rules is attached")
+	}
+	if out, err := r.run(append(inside, "cat", "/proc/sys/net/ipv4/ip_forward")...); err != nil || out != "0\n" {
+		t.Errorf("the tenant without rules forwards: %s %v", out, err)
 	}
 	if !r.has("culvert-blue", "tap-z") {
 		t.Error("the VM of the other tenant is not attached")

@@ -2,12 +2,14 @@ package overlay
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/config"
@@ -332,4 +334,27 @@ func TestRepeated(t *testing.T) {
 	r.apply(p)
 	r.apply(p)
 	r.clean()
+}
+
+// TestWhatIsAPort keeps the kernel's own devices, which cannot leave a namespace, apart from VMs'.
+func TestWhatIsAPort(t *testing.T) {
+	link := func(name, kind string, flags net.Flags) netlink.Link {
+		return &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: name, Flags: flags}, LinkType: kind}
+	}
+	for l, want := range map[netlink.Link]bool{
+		link("lo", "device", net.FlagLoopback): false,
+		link("vx100", "vxlan", 0):              false,
+		link("uplink", "veth", 0):              false,
+		link("uplink", "tun", 0):               true,
+		link("tap-a", "tun", 0):                true,
+		link("tap-a", "veth", 0):               true,
+		link("sit0", "sit", 0):                 false,
+		link("tunl0", "ipip", 0):               false,
+		link("gretap0", "gretap", 0):           false,
+		link("eth3", "device", 0):              true,
+	} {
+		if got := isPort(l); got != want {
+			t.Errorf("%s of type %s is a port: %v, want %v", l.Attrs().Name, l.Type(), got, want)
+		}
+	}
 }
