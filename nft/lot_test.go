@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/topology"
 )
 
@@ -46,6 +47,9 @@ func newLot(t *testing.T, tenant topology.Tenant) *lot {
 	farNS, farLink := newNamespace(t)
 	s := &stage{TB: t, ns: ns, link: link}
 	l := &lot{stage: s}
+	// What a device says by itself when it comes up would be counted.
+	setSysctls(t, farNS, "net/ipv6/conf/default/disable_ipv6=1")
+	setSysctls(t, ns, "net/ipv6/conf/default/disable_ipv6=1")
 	cable := func(name string, mac config.MAC, mtu int) *wire {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name, attrs.HardwareAddr, attrs.MTU = name, net.HardwareAddr(mac[:]), mtu
@@ -65,9 +69,8 @@ func newLot(t *testing.T, tenant topology.Tenant) *lot {
 	l.routes(tenant)
 	s.dial()
 	s.become(Desired(tenant))
-	for _, sysctl := range []string{"conf/all/rp_filter=0", "conf/default/rp_filter=0", "conf/vx100/rp_filter=0", "conf/tap-a/rp_filter=0", "conf/uplink/rp_filter=0", "conf/all/send_redirects=0", "conf/vx100/send_redirects=0", "icmp_ratelimit=0", "ip_forward=1"} {
-		l.sysctl("net/ipv4/" + sysctl)
-	}
+	setSysctls(t, ns, "net/ipv4/conf/all/rp_filter=0", "net/ipv4/conf/vx100/rp_filter=0", "net/ipv4/conf/tap-a/rp_filter=0", "net/ipv4/conf/uplink/rp_filter=0",
+		"net/ipv4/conf/all/send_redirects=0", "net/ipv4/conf/vx100/send_redirects=0", "net/ipv4/icmp_ratelimit=0", "net/ipv4/ip_forward=1")
 	return l
 }
 
@@ -132,10 +135,13 @@ func (l *lot) routes(tenant topology.Tenant) {
 	route(vx, anywhere, tenant.Peers[1].IPv4)
 }
 
-func (l *lot) sysctl(assignment string) {
-	l.Helper()
-	path, value := cut(assignment)
-	must(l, l.ns.Do(func() error { return writeFile("/proc/sys/"+path, value) }))
+// setSysctls sets kernel parameters of a namespace, written as path=value.
+func setSysctls(t *testing.T, ns *netns.NS, assignments ...string) {
+	t.Helper()
+	for _, a := range assignments {
+		path, value, _ := strings.Cut(a, "=")
+		must(t, ns.Do(func() error { return os.WriteFile("/proc/sys/"+path, []byte(value), 0) }))
+	}
 }
 
 // pass sends frames in by a wire and returns what came out anywhere, and what was counted. A frame goes all its way on the
@@ -184,15 +190,7 @@ func (l *lot) expect(in *wire, want []string, counts map[string]uint64, frames .
 	}
 }
 
-func cut(assignment string) (path, value string) {
-	path, value, _ = strings.Cut(assignment, "=")
-	return path, value
-}
-
-// writeFile writes a kernel parameter of the calling thread's namespace.
-func writeFile(path, value string) error { return os.WriteFile(path, []byte(value), 0) }
-
-// readNumber reads one.
+// readNumber reads a kernel parameter of the calling thread's namespace.
 func readNumber(path string) (int, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
