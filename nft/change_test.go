@@ -12,8 +12,8 @@ import (
 	"github.com/culvertnet/culvert/topology"
 )
 
-// states are the roles, and what becomes of a hypervisor when something is added.
-func states() []role {
+// additions are what becomes of a hypervisor when something is added.
+func additions() []role {
 	grown, shared, moved, more := perInterface(), hypervisor(), hypervisor(), hypervisor()
 	grown.NAT.Sources[0].Blocks = append(grown.NAT.Sources[0].Blocks, block(6144, 7167))
 	shared.NAT.Sources = append(shared.NAT.Sources, topology.Source{Address: vmC, Blocks: shared.NAT.Sources[0].Blocks})
@@ -21,7 +21,7 @@ func states() []role {
 	for i := range more.NAT.Sources {
 		more.NAT.Sources[i].Blocks = append(slices.Clone(more.NAT.Sources[i].Blocks), block(8192, 9215))
 	}
-	return append(roles(), role{"a block more per interface", grown}, role{"a VM more", shared}, role{"another owner", moved}, role{"a block more", more})
+	return []role{{"a block more per interface", grown}, {"a VM more", shared}, {"another owner", moved}, {"a block more", more}}
 }
 
 func TestCreateAndDelete(t *testing.T) {
@@ -37,19 +37,16 @@ func TestCreateAndDelete(t *testing.T) {
 	}
 }
 
-// TestEveryChange goes from every state to every other, in one namespace, and back to nothing.
+// TestEveryChange goes from every role to every other and to nothing, and back, in one namespace.
 func TestEveryChange(t *testing.T) {
 	s := newStage(t)
-	all := append(states(), role{name: "nothing"})
-	desired := func(r role) []Table {
-		if r.name == "nothing" {
-			return nil
-		}
-		return Desired(r.tenant)
-	}
-	var now role
+	now := role{name: "nothing"}
 	change := func(to role) {
-		plan := s.become(desired(to))
+		var desired []Table
+		if to.name != "nothing" {
+			desired = Desired(to.tenant)
+		}
+		plan := s.become(desired)
 		if plan.Empty() {
 			t.Errorf("from %s to %s there is nothing to do", now.name, to.name)
 		}
@@ -58,11 +55,20 @@ func TestEveryChange(t *testing.T) {
 		}
 		now = to
 	}
-	for i, one := range all[:len(all)-1] {
-		change(one)
+	all := append(roles(), role{name: "nothing"})
+	for i, one := range all {
+		if now.name != one.name {
+			change(one)
+		}
 		for _, other := range all[i+1:] {
 			change(other)
 			change(one)
+		}
+	}
+	for _, base := range all[:2] {
+		for _, more := range additions() {
+			change(base)
+			change(more)
 		}
 	}
 }
