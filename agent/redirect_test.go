@@ -41,6 +41,11 @@ func TestRedirectSurvivesNewDevice(t *testing.T) {
 	r.ip("host", "link set under0 mtu 1600")
 	r.settle(s)
 	arrives("with another MTU")
+	// The device is there when the plan is made and another one afterwards.
+	s = parse(t, "overlay: {port: 8472}\n"+fleetYAML)
+	r.port = 8472
+	r.settle(s)
+	arrives("on another port")
 }
 
 // udpFrame is an Ethernet frame with a UDP datagram from an outside server to a public address and port.
@@ -73,10 +78,10 @@ func (r *rig) exchange(t topology.Tenant, frame []byte) []byte {
 	defer wire.Close()
 	var at, from *net.UDPConn
 	err := wire.Do(func() (err error) {
-		if at, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 4789}); err != nil {
+		if at, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: r.port}); err != nil {
 			return err
 		}
-		from, err = net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(192, 0, 2, 254)}, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 4789})
+		from, err = net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(192, 0, 2, 254)}, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: r.port})
 		return err
 	})
 	if err != nil {

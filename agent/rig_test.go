@@ -66,6 +66,7 @@ type rig struct {
 	testing.TB
 	*Agent
 	prefix string
+	port   int // of the encapsulation
 }
 
 func newRig(t testing.TB) *rig {
@@ -78,7 +79,7 @@ func newRig(t testing.TB) *rig {
 			t.Skipf("needs the program %s", tool)
 		}
 	}
-	r := &rig{TB: t, prefix: fmt.Sprintf("ag%d-%d-", os.Getpid(), rigs.Add(1))}
+	r := &rig{TB: t, port: 4789, prefix: fmt.Sprintf("ag%d-%d-", os.Getpid(), rigs.Add(1))}
 	t.Cleanup(r.close)
 	for _, n := range []string{"host", "wire"} {
 		ns := must(netns.Create(r.prefix + n))

@@ -150,6 +150,8 @@ func (b *builder) common(underlay netip.Addr, port uint16) {
 			Neighbour{Device: vx, IP: p.IPv4, MAC: p.MAC},
 			Neighbour{Device: vx, IP: p.IPv6, MAC: p.MAC},
 			FDB{Device: vx, MAC: p.MAC, Dst: p.Underlay},
+			// What is sent to a peer by its overlay address, as dup does, must not take the default route.
+			Route{Dst: host(p.IPv4), Hops: []Hop{{Device: vx}}},
 		)
 	}
 }

@@ -106,18 +106,27 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
-// TestNamespaceIsNotKeptAlive removes a namespace by name: nothing of ours holds it, so the kernel ends it.
+// TestNamespaceIsNotKeptAlive removes a namespace by name: nothing of ours holds it, neither after a plan was carried out
+// nor after one was made, so the kernel ends it.
 func TestNamespaceIsNotKeptAlive(t *testing.T) {
-	r := newRig(t)
-	r.device("out0")
-	r.settle(hostOf(edge()))
-	if err := netns.Remove(r.prefix + "culvert-acme"); err != nil {
-		t.Fatal(err)
+	h := hostOf(edge())
+	for name, last := range map[string]func(*rig){
+		"apply":   func(r *rig) { r.apply(r.plan(h)) },
+		"observe": func(r *rig) { r.settle(h) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.device("out0")
+			last(r)
+			if err := netns.Remove(r.prefix + "culvert-acme"); err != nil {
+				t.Fatal(err)
+			}
+			r.wait("the uplink's end to go with the namespace", func() bool {
+				_, err := r.run("ip", "host", "link show cv100")
+				return err != nil
+			})
+		})
 	}
-	r.wait("the uplink's end to go with the namespace", func() bool {
-		_, err := r.run("ip", "host", "link show cv100")
-		return err != nil
-	})
 }
 
 // large is a host with the given number of tenants, each with VMs here and elsewhere: about 7 objects a VM here.
