@@ -12,5 +12,5 @@
 // Be aware: rules are compared by the digest in their comment, map elements by reading them. Some rules cannot be typed into
 // nft(8), whose grammar is narrower than the kernel: the text of [Table] is for reading. Sets have a fixed size; one that is
 // full is made anew, twice as large, in the same transaction. Datagrams that came in fragments reach their owner by an
-// ordinary route to the owner's overlay address, which somebody else must have made.
+// ordinary route to the owner's overlay address, which the room overlay makes.
 package nft
