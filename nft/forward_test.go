@@ -193,7 +193,9 @@ func TestInside(t *testing.T) {
 	}
 	fromEdge2 := reply(0).with(func(f *frame) { f.from = edge2MAC })
 	l.expect(l.tap, []string{"vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 63 udp 10.0.0.12:40000>10.0.0.47:443"}, nil, to(vmB))
-	l.expect(l.tap, []string{"vx100 02:63:76:00:00:01>02:63:76:00:00:04 ttl 63 udp 10.0.0.12:40000>10.0.0.99:443"}, nil, to(vmE))
+	const toEdge2 = "vx100 02:63:76:00:00:01>02:63:76:00:00:04 ttl 63 "
+	l.expect(l.tap, []string{toEdge2 + "udp 10.0.0.12:40000>10.0.0.99:443", toEdge2 + "udp 10.0.0.12:40000>10.0.0.99:443"}, nil, to(vmE), to(vmE))
+	l.expect(l.tap, []string{toEdge2 + " 10.0.0.12:0>10.0.0.99:2048"}, nil, to(vmE).with(func(f *frame) { f.protocol, f.payload = unix.IPPROTO_GRE, []byte{0, 0, 8, 0} }))
 	l.expect(l.vx, []string{"tap-a 02:63:76:ff:ff:fe>52:54:00:00:00:0a ttl 59 udp 10.0.0.99:5000>10.0.0.12:6000"}, nil, arriving(fromEdge2, vmE))
 	l.expect(l.vx, nil, counts{"ip/unsolicited": 1}, arriving(fromEdge2, netip.MustParseAddr("203.0.113.9")))
 	l.expect(l.vx, nil, counts{"ip/unsolicited": 1}, arriving(reply(0), netip.MustParseAddr("203.0.113.9")))

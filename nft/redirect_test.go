@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"encoding/binary"
 	"maps"
 	"net/netip"
 	"slices"
@@ -104,26 +103,39 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// TestRedirectFragments sends a datagram in two fragments, in both orders: the owner gets it whole, in fragments again.
+// fragments is a large datagram in two parts.
+func fragments(port uint16) (first, last frame) {
+	whole := ports(443, port, make([]byte, 1992)...)
+	first = reply(0).with(func(f *frame) { f.payload, f.fragment, f.id = whole[:1400], 0x2000, port })
+	last = reply(0).with(func(f *frame) { f.payload, f.fragment, f.id = whole[1400:], 1400/8, port })
+	return first, last
+}
+
+// TestRedirectFragments sends a datagram in two fragments, in both orders: the owner gets it whole, in fragments again. One
+// owner is an edge, to which the namespace says nothing else.
 func TestRedirectFragments(t *testing.T) {
-	data := make([]byte, 1992)
-	whole := ports(443, 2100, data...)
-	first := reply(0).with(func(f *frame) { f.payload, f.fragment, f.id = whole[:1400], 0x2000, 7 })
-	last := reply(0).with(func(f *frame) { f.payload, f.fragment, f.id = whole[1400:], 1400/8, 7 })
-	binary.BigEndian.PutUint16(first.payload[6:], 0) // no checksum (RFC 768)
+	first, last := fragments(2100)
+	firstToEdge, lastToEdge := fragments(3080)
 	l := newLot(t, hypervisor())
 	// VXLAN would carry a mark on into the underlay.
 	l.nft("add table ip watch; add counter ip watch marked; add chain ip watch out { type filter hook postrouting priority 400; }; add rule ip watch out meta mark != 0 counter name marked")
-	for name, frames := range map[string][]frame{"in order": {first, last}, "the last first": {last, first}} {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		frames []frame
+		to     string
+		port   string
+	}{
+		{"in order", []frame{first, last}, "02:63:76:00:00:02", "2100"},
+		{"the last first", []frame{last, first}, "02:63:76:00:00:02", "2100"},
+		{"to an edge", []frame{firstToEdge, lastToEdge}, "02:63:76:00:00:04", "3080"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			l.TB = t
-			out, counted := l.pass(l.vx, frames...)
-			want := []string{
-				"vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 59 udp 198.51.100.1:443>45.86.152.23:2100 fragment 0x2000",
-				"vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 59 17 198.51.100.1>45.86.152.23 fragment 0xaf",
-			}
-			if len(out) != 2 || out[0] != want[0] {
-				t.Errorf("out came %q, want %q", out, want)
+			out, counted := l.pass(l.vx, tt.frames...)
+			sent := "vx100 02:63:76:00:00:01>" + tt.to + " ttl 59 "
+			want := []string{sent + "udp 198.51.100.1:443>45.86.152.23:" + tt.port + " fragment 0x2000", sent + "17 198.51.100.1>45.86.152.23 fragment 0xaf"}
+			if diff := cmp.Diff(want, out); diff != "" {
+				t.Errorf("what came out (-want +got):\n%s", diff)
 			}
 			if !maps.Equal(counted, map[string]uint64{"ip/reassembled": 1}) {
 				t.Errorf("counted %v", counted)
