@@ -1,18 +1,17 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/lab/demo"
-	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/lab/live"
+	"github.com/culvertnet/culvert/lab/script"
 	"github.com/culvertnet/culvert/portmap"
 )
 
@@ -24,7 +23,7 @@ func labCommand() *cli.Command {
 		Usage: "a whole fleet out of network namespaces on this machine",
 		Description: "Every host, VM and router of the lab is a network namespace that `ip netns` shows, so that any tool can look into it.\n" +
 			"Nothing outside the lab's namespaces is touched.",
-		Subcommands: []*cli.Command{labUpCommand(), labDownCommand(), labExecCommand(), labDemoCommand()},
+		Subcommands: []*cli.Command{labUpCommand(), labDownCommand(), labExecCommand(), labRunCommand(), labDemoCommand()},
 	}
 }
 
@@ -44,7 +43,7 @@ func labUpCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			l, err := lab.Up(fleet, lab.Options{Name: c.String(labNameFlag.Name), UnderlayMTU: c.Int("underlay-mtu"), Converge: converge})
+			l, err := lab.Up(fleet, lab.Options{Name: c.String(labNameFlag.Name), UnderlayMTU: c.Int("underlay-mtu"), Converge: live.Converge})
 			if err != nil {
 				return err
 			}
@@ -92,13 +91,36 @@ func labExecCommand() *cli.Command {
 			if c.NArg() < 2 {
 				return inputError{errors.New("want a node and a program; see culvert lab exec --help")}
 			}
-			l, err := lab.Open(lab.Options{Name: c.String(labNameFlag.Name), Converge: converge})
+			l, err := lab.Open(lab.Options{Name: c.String(labNameFlag.Name), Converge: live.Converge})
 			if err != nil {
 				return err
 			}
 			status, err := l.Exec(c.Args().First(), c.Args().Tail(), os.Stdin, c.App.Writer, c.App.ErrWriter)
 			if err == nil && status != 0 {
 				return exitStatus(status)
+			}
+			return err
+		},
+	}
+}
+
+func labRunCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "play scenarios, each in a lab of its own",
+		ArgsUsage: "FILE ...",
+		Description: "A scenario is a txtar file: commands that read like a story, then the files they use. Exits with 1 if one fails.\n\n" +
+			"Example:\n   culvert lab run tests/scenario/testdata/redirect.txtar\n\n" + script.Help,
+		Before: func(c *cli.Context) error {
+			if c.NArg() == 0 {
+				return inputError{errors.New("want a scenario; see culvert lab run --help")}
+			}
+			return nil
+		},
+		Action: func(c *cli.Context) error {
+			failed, err := script.Play(c.App.Writer, live.Tools(), c.Args().Slice()...)
+			if err == nil && len(failed) > 0 {
+				return exitStatus(statusFailure)
 			}
 			return err
 		},
@@ -113,30 +135,9 @@ func labDemoCommand() *cli.Command {
 			"each hop with its counters, and removes the lab. Exits with 0 only if every step was verified.",
 		Before: wellFormed,
 		Action: func(c *cli.Context) error {
-			return demo.Play(c.Context, c.App.Writer, demo.Tools{Converge: converge, Counters: countPackets})
+			return demo.Play(c.Context, c.App.Writer, demo.Tools{Converge: live.Converge, Counters: live.Counters})
 		},
 	}
-}
-
-// converge is what stands for the agent's daemon in a lab: one plan, applied.
-func converge(_ context.Context, site lab.Site) (err error) {
-	a := agent.Open(site.NS, site.Prefix, site.Host)
-	defer func() { err = errors.Join(err, a.Close()) }()
-	plan, err := a.Plan(site.Fleet, site.Lock)
-	if err != nil {
-		return err
-	}
-	return a.Apply(plan)
-}
-
-// countPackets reads the packets of a namespace's named counters.
-func countPackets(ns *netns.NS) (map[string]uint64, error) {
-	counters, err := agent.CountersIn(ns)
-	out := make(map[string]uint64, len(counters))
-	for name, n := range counters {
-		out[name] = n.Packets
-	}
-	return out, err
 }
 
 // labFleet reads a fleet and hands out what it needs from scratch.

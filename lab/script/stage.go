@@ -1,6 +1,7 @@
 package script
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -124,12 +125,15 @@ func (s *stage) eventually(c call) error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		err := commands[rest[0]](s, call{ctx: c.ctx, args: rest[1:], stdout: c.stdout, read: c.read})
+		var printed bytes.Buffer // of the last attempt alone
+		err := commands[rest[0]](s, call{ctx: c.ctx, args: rest[1:], stdout: &printed, read: c.read})
 		if isMistake(err) || (err == nil) == wanted {
+			_, _ = printed.WriteTo(c.stdout)
 			return ifMistake(err)
 		}
 		select {
 		case <-ctx.Done():
+			_, _ = printed.WriteTo(c.stdout)
 			if err == nil {
 				err = errors.New("still succeeds")
 			}

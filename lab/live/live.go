@@ -1,0 +1,63 @@
+package live
+
+import (
+	"context"
+	"errors"
+
+	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/lab"
+	"github.com/culvertnet/culvert/lab/script"
+	"github.com/culvertnet/culvert/netns"
+)
+
+// Tools is what scenarios need of the agent.
+func Tools() script.Tools {
+	return script.Tools{Converge: Converge, Cleanup: Cleanup, Changes: Changes, Counters: Counters}
+}
+
+// Converge plans the host and applies the plan.
+func Converge(_ context.Context, site lab.Site) error {
+	return with(site, func(a *agent.Agent) error {
+		plan, err := a.Plan(site.Fleet, site.Lock)
+		if err != nil {
+			return err
+		}
+		return a.Apply(plan)
+	})
+}
+
+// Cleanup removes from the host all that is ours.
+func Cleanup(_ context.Context, site lab.Site) error {
+	return with(site, func(a *agent.Agent) error {
+		plan, err := a.Cleanup()
+		if err != nil {
+			return err
+		}
+		return a.Apply(plan)
+	})
+}
+
+// Changes plans the host and returns the plan's lines.
+func Changes(_ context.Context, site lab.Site) (lines []string, err error) {
+	err = with(site, func(a *agent.Agent) error {
+		plan, err := a.Plan(site.Fleet, site.Lock)
+		lines = plan.Lines()
+		return err
+	})
+	return lines, err
+}
+
+// Counters reads the packets of a namespace's named counters, by table family and name.
+func Counters(ns *netns.NS) (map[string]uint64, error) {
+	counters, err := agent.CountersIn(ns)
+	out := make(map[string]uint64, len(counters))
+	for name, n := range counters {
+		out[name] = n.Packets
+	}
+	return out, err
+}
+
+func with(site lab.Site, f func(*agent.Agent) error) error {
+	a := agent.Open(site.NS, site.Prefix, site.Host)
+	return errors.Join(f(a), a.Close())
+}
