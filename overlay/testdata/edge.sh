@@ -27,6 +27,8 @@ ip -n culvert-acme neigh replace fd00:c0de::3 lladdr 02:63:76:00:00:03 dev vx100
 bridge -n culvert-acme fdb replace 02:63:76:00:00:02 dev vx100 dst 192.0.2.2 self permanent
 bridge -n culvert-acme fdb replace 02:63:76:00:00:03 dev vx100 dst 192.0.2.3 self permanent
 ip -n culvert-acme route replace 0.0.0.0/0 proto 146 via 169.254.99.1 dev uplink onlink
+ip -n culvert-acme route replace 100.64.0.2/32 proto 146 dev vx100
+ip -n culvert-acme route replace 100.64.0.3/32 proto 146 dev vx100
 ip -n culvert-acme route replace 45.86.152.23/32 proto 146 nexthop via 100.64.0.2 dev vx100 onlink nexthop via 100.64.0.3 dev vx100 onlink
 # the rules come here, before anything brings traffic
 ip route replace 45.86.152.23/32 proto 146 via 169.254.99.2 dev cv100 onlink

@@ -22,6 +22,8 @@ bridge -n culvert-acme fdb replace 02:63:76:00:00:02 dev vx100 dst 192.0.2.2 sel
 bridge -n culvert-acme fdb replace 02:63:76:00:00:04 dev vx100 dst 192.0.2.4 self permanent
 ip -n culvert-acme route replace 0.0.0.0/0 proto 146 via 100.64.0.4 dev vx100 onlink
 ip -n culvert-acme route replace 10.0.0.47/32 proto 146 via 100.64.0.2 dev vx100 onlink
+ip -n culvert-acme route replace 100.64.0.2/32 proto 146 dev vx100
+ip -n culvert-acme route replace 100.64.0.4/32 proto 146 dev vx100
 ip -n culvert-acme route replace fd00::47/128 proto 146 via fd00:c0de::2 dev vx100 onlink
 # the rules come here, before anything brings traffic
 ip link set tap-a netns culvert-acme
