@@ -175,3 +175,26 @@ func BenchmarkObserve(b *testing.B) {
 		s.observe()
 	}
 }
+
+// TestCounters reads what was counted, by family and name, and nothing of other tables.
+func TestCounters(t *testing.T) {
+	l := newLot(t, hypervisor())
+	l.nft("add table ip other; add counter ip other mine { packets 7 bytes 9; }")
+	l.pass(l.vx, reply(2100), reply(2100), reply(1100))
+	all, err := l.conn.Counters()
+	must(t, err)
+	const header, payload = 20, 8
+	if got, want := all["ip/unknown"], (Count{Packets: 1, Bytes: header + payload}); got != want {
+		t.Errorf("unknown is %+v, want %+v", got, want)
+	}
+	if got := all["netdev/redirected"]; got.Packets != 2 {
+		t.Errorf("redirected is %+v, want 2 packets", got)
+	}
+	want := 0
+	for _, table := range Desired(hypervisor()) {
+		want += len(table.Counters)
+	}
+	if len(all) != want {
+		t.Errorf("there are %d counters, want our %d: %v", len(all), want, all)
+	}
+}
