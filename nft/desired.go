@@ -24,6 +24,7 @@ var (
 	OwnTraffic     = Counter{"own_traffic"}
 	ForeignSource  = Counter{"foreign_source"}
 	NotForwardable = Counter{"not_forwardable"}
+	Unreachable    = Counter{"unreachable"}
 )
 
 // Names of sets and maps.
@@ -34,6 +35,7 @@ const (
 	setPublics    = "publics"      // the tenant's public addresses
 	setGateways   = "gateways"     // the next hops that lead outside
 	setSources    = "sources"      // private addresses that may leave through the NAT gateway
+	setInside     = "inside"       // private addresses that are never outside, though they may have no route
 	setPorted     = "ported"       // protocols whose header begins with two ports
 	setICMPErrors = "icmp_errors"  // ICMP types that carry the packet they are about
 	mapOwners     = "owners"       // other hosts' blocks
@@ -73,7 +75,7 @@ func Desired(t topology.Tenant) []Table {
 	case !t.Hypervisor:
 		return []Table{b.netdev(), b.edgeIPv4(), b.edgeIPv6()}
 	case t.NAT == nil:
-		return []Table{b.netdev(), b.inside(IPv4Family), b.inside(IPv6Family)}
+		return []Table{b.netdev(), b.eastWest(IPv4Family), b.eastWest(IPv6Family)}
 	default:
 		return []Table{b.netdev(), b.hypervisorIPv4(), b.hypervisorIPv6()}
 	}
@@ -149,6 +151,26 @@ func (b *builder) edgeVMs(f Family) Set {
 		if r.Peer.Edge && r.Address.Is4() == (f == IPv4Family) {
 			s.Elements[key(r.Address)] = ""
 		}
+	}
+	return s
+}
+
+// inside are the VMs of this host, whose devices may be missing, and of hosts that are down. Their addresses have no route
+// then, and would take the default route.
+func (b *builder) inside() Set {
+	s := set(setInside, Type{IPv4})
+	add := func(a netip.Addr) {
+		if a.Is4() {
+			s.Elements[key(a)] = ""
+		}
+	}
+	for _, i := range b.t.Interfaces {
+		for _, a := range i.Addresses {
+			add(a)
+		}
+	}
+	for _, a := range b.t.Unreachable {
+		add(a)
 	}
 	return s
 }

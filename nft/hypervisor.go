@@ -23,8 +23,8 @@ const (
 func (b *builder) hypervisorIPv4() Table {
 	t := Table{
 		Family:   IPv4Family,
-		Counters: []Counter{Unknown, SecondHand, Bounced, Invalid, Unsolicited, Refused, Untranslated, NoBlock, OwnTraffic, Reassembled},
-		Sets:     []Set{b.edges(), b.edgeVMs(IPv4Family), b.publics(), b.gateways(), b.sources(), ported(), b.owners()},
+		Counters: []Counter{Unknown, SecondHand, Bounced, Invalid, Unsolicited, Refused, Untranslated, Unreachable, NoBlock, OwnTraffic, Reassembled},
+		Sets:     []Set{b.edges(), b.edgeVMs(IPv4Family), b.publics(), b.gateways(), b.inside(), b.sources(), ported(), b.owners()},
 		Chains:   []Chain{b.fragments(), b.toOwner(), b.forward(), b.unowned(), b.outbound(), b.output(), b.sourceNAT()},
 	}
 	t.Sets = append(t.Sets, b.blocks()...)
@@ -77,6 +77,8 @@ func (b *builder) unowned() Chain {
 func (b *builder) outbound() Chain {
 	const f = IPv4Family
 	return Chain{Name: chainOutbound, Rules: []Rule{
+		// A VM whose device or host is gone. Outside there might be somebody else with that address.
+		rule(f, destination(setInside), count(Unreachable), rejectHostUnreachable()),
 		// Translation is decided with a flow's first packet. This flow began without: its destination was inside then.
 		rule(f, ctConfirmed(), count(Untranslated), drop()),
 		rule(f, source(setSources), protocol(setPorted), accept()),
@@ -170,7 +172,7 @@ func (b *builder) blocks() []Set {
 // hypervisorIPv6 lets VMs of the tenant talk to each other; nothing leaves to the outside and nothing comes from there.
 func (b *builder) hypervisorIPv6() Table {
 	const f = IPv6Family
-	t := b.inside(f)
+	t := b.eastWest(f)
 	t.Counters = append(t.Counters, Unsolicited)
 	t.Sets = []Set{b.edges(), b.edgeVMs(f)}
 	forward := &t.Chains[0]
@@ -183,8 +185,8 @@ func (b *builder) hypervisorIPv6() Table {
 	return t
 }
 
-// inside is the table of a family in which VMs of the tenant talk to each other alone.
-func (b *builder) inside(f Family) Table {
+// eastWest is the table of a family in which VMs of the tenant talk to each other alone.
+func (b *builder) eastWest(f Family) Table {
 	return Table{Family: f, Counters: []Counter{Bounced}, Chains: []Chain{{
 		Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter},
 		Rules: []Rule{

@@ -240,11 +240,13 @@ func goTo(chain string) statement {
 	return says("goto "+chain, &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain})
 }
 
-// reject with icmp admin-prohibited: type 3 code 13 (RFC 1812 section 5.2.7.1). The kernel limits the rate of ICMP errors.
-func rejectProhibited() statement {
-	const adminProhibited = 13
-	return says("reject with icmp admin-prohibited", &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: adminProhibited})
+// reject with icmp REASON: type 3 with the code (RFC 792, RFC 1812 section 5.2.7.1). The kernel limits the rate of ICMP errors.
+func reject(reason string, code uint8) statement {
+	return says("reject with icmp "+reason, &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: code})
 }
+
+func rejectProhibited() statement      { return reject("admin-prohibited", 13) }
+func rejectHostUnreachable() statement { return reject("host-unreachable", 1) }
 
 // all joins statements and lists of them.
 func all(parts ...any) []statement {

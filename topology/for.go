@@ -91,7 +91,11 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 			out.Interfaces = append(out.Interfaces, i)
 			continue
 		}
-		if !b.up[i.Host] || !me.Hypervisor {
+		if !me.Hypervisor {
+			continue
+		}
+		if !b.up[i.Host] {
+			out.Unreachable = append(out.Unreachable, i.Addresses...)
 			continue
 		}
 		for _, a := range i.Addresses {

@@ -33,6 +33,8 @@ type Tenant struct {
 	Interfaces []config.Interface
 	// Remote holds the private addresses of VMs elsewhere, in the fleet's order.
 	Remote []Remote
+	// Unreachable are the private addresses of VMs on hosts that are down: nowhere, and not outside either.
+	Unreachable []netip.Addr
 	// NAT is nil for a tenant without a NAT gateway.
 	NAT *NAT
 }

@@ -20,6 +20,7 @@ const (
 	openPatience = 5 * time.Second
 	sendPatience = 30 * time.Second
 	pingPatience = 2 * time.Second
+	fillPatience = 2 * time.Second
 )
 
 func network(s string) (traffic.Network, error) {
@@ -72,7 +73,7 @@ func (s *stage) openFlow(c call) error {
 	if err != nil {
 		return err
 	}
-	how, within, err := flowOptions(opts)
+	how, within, err := s.flowOptions(opts)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (s *stage) openFlow(c call) error {
 	})
 }
 
-func flowOptions(opts options) (how traffic.Options, within time.Duration, err error) {
+func (s *stage) flowOptions(opts options) (how traffic.Options, within time.Duration, err error) {
 	var errs [5]error
 	var sport int
 	var source netip.Addr
@@ -95,7 +96,7 @@ func flowOptions(opts options) (how traffic.Options, within time.Duration, err e
 	source, errs[1] = opts.addr("src")
 	how.TTL, errs[2] = opts.number("ttl", 0)
 	how.Datagram, errs[3] = opts.number("size", 0)
-	within, errs[4] = opts.duration("within", openPatience)
+	within, errs[4] = s.patience(opts, "within", openPatience)
 	if sport > 65535 {
 		return how, within, mistakef("sport=%d: want a port", sport)
 	}
@@ -118,7 +119,7 @@ func (s *stage) fill(c call) error {
 	attempt.Flows, errs[0] = number(args[4])
 	attempt.Source, errs[1] = opts.addr("src")
 	attempt.Parallel, errs[2] = opts.number("parallel", 0)
-	attempt.Patience, errs[3] = opts.duration("within", 0)
+	attempt.Patience, errs[3] = s.patience(opts, "within", fillPatience)
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func (s *stage) send(c call) error {
 	if err != nil {
 		return err
 	}
-	within, err := opts.duration("within", sendPatience)
+	within, err := s.patience(opts, "within", sendPatience)
 	if err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func (s *stage) saw(c call) error {
 	if err != nil {
 		return err
 	}
-	within, err := opts.duration("within", sendPatience)
+	within, err := s.patience(opts, "within", sendPatience)
 	if err != nil {
 		return err
 	}
@@ -279,7 +280,7 @@ func (s *stage) ping(c call) error {
 	id, errs[3] = opts.number("id", 0)
 	e.TTL, errs[4] = opts.number("ttl", 0)
 	e.Source, errs[5] = opts.addr("src")
-	e.Patience, errs[6] = opts.duration("within", pingPatience)
+	e.Patience, errs[6] = s.patience(opts, "within", pingPatience)
 	e.ID = uint16(id)
 	if err := errors.Join(errs[:]...); err != nil {
 		return err

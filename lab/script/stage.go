@@ -103,6 +103,17 @@ func (s *stage) in(node string, f func(ns *netns.NS) error) error {
 	return errors.Join(f(ns), ns.Close())
 }
 
+// slow stretches a time as the machine needs it.
+func (s *stage) slow(d time.Duration) time.Duration {
+	return d * time.Duration(max(1, s.tools.Patience))
+}
+
+// patience reads an option that says how long something may take.
+func (s *stage) patience(opts options, key string, otherwise time.Duration) (time.Duration, error) {
+	d, err := opts.duration(key, otherwise)
+	return s.slow(d), err
+}
+
 // eventually repeats a command until it succeeds.
 func (s *stage) eventually(c call) error {
 	if len(c.args) < 2 {
@@ -119,7 +130,7 @@ func (s *stage) eventually(c call) error {
 	if len(rest) == 0 || commands[rest[0]] == nil || rest[0] == "eventually" {
 		return mistakef("eventually: no such command %q", slices.Concat(rest, []string{""})[0])
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, limit)
+	ctx, cancel := context.WithTimeout(c.ctx, s.slow(limit))
 	defer cancel()
 	// What is asked for has no event to wait for: counters and remote effects are looked at again and again.
 	again := time.NewTicker(20 * time.Millisecond)

@@ -17,4 +17,6 @@ type Tools struct {
 	Changes func(ctx context.Context, site lab.Site) ([]string, error)
 	// Counters reads the packets of a namespace's named counters.
 	Counters func(ns *netns.NS) (map[string]uint64, error)
+	// Patience stretches all times of a scenario on a slow machine; 0 and 1 leave them as they are.
+	Patience int
 }
