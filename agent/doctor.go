@@ -210,7 +210,11 @@ func (a *Agent) Examine(fleet *config.Fleet, lock *portmap.Lock) []Finding {
 	if host.Uplink != "" && !observed.Facts.Devices[host.Uplink] {
 		out = append(out, Finding{"uplink", Problem, "no device " + host.Uplink, "create it, or correct uplink of host " + host.Name})
 	}
-	if desired, err := overlay.Desired(host, observed.Facts); err == nil {
+	facts := observed.Facts
+	if facts.Underlay == "" {
+		facts.Underlay, facts.UnderlayMTU = "underlay", 1500 // found missing above; the devices can be looked at all the same
+	}
+	if desired, err := overlay.Desired(host, facts); err == nil {
 		for _, w := range overlay.Diff(observed, desired).Waiting {
 			out = append(out, Finding{"devices", Advice, w.String(), "it is attached by the next apply once it is there"})
 		}

@@ -68,7 +68,7 @@ func Up(fleet *config.Fleet, opts Options) (*Lab, error) {
 		return nil, err
 	}
 	if len(have) > 0 {
-		return nil, fmt.Errorf("lab %s is up or half-built, with %d namespaces: run `culvert lab down` first", opts.Name, len(have))
+		return nil, fmt.Errorf("lab %s is up or half-built, with %d namespaces: run `culvert lab down --name %s` first", opts.Name, len(have), opts.Name)
 	}
 	for _, vm := range opts.Unplugged {
 		l.state.Unplugged[vm.String()] = true

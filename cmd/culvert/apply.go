@@ -32,24 +32,28 @@ func planCommand() *cli.Command {
 		Description: "Compares this host's kernel with the fleet; changes nothing. Exits with 0 if there is nothing to do, with 2 if\n" +
 			"something would change, with 1 if it cannot tell (bad input included).\n\n" +
 			"Examples:\n   culvert plan -f fleet.yaml\n   culvert plan -f fleet.yaml --host hv1 -o json",
-		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
-		Before: wellFormed,
-		Action: func(c *cli.Context) error {
-			err := withPlan(c, func(_ *agent.Agent, p agent.Plan) error {
-				if err := printPlan(c, c.App.Writer, p); err != nil {
-					return err
-				}
-				if p.Empty() {
-					return nil
-				}
-				return exitStatus(statusChanges)
-			})
-			var status exitStatus
-			if err != nil && !errors.As(err, &status) {
-				fmt.Fprintln(c.App.ErrWriter, prefixed(err))
-				return exitStatus(statusFailure) // 2 means changes here
+		Flags: []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
+		// 2 means changes here, so everything else is a failure.
+		OnUsageError: func(c *cli.Context, err error, sub bool) error { return failure{badUsage(c, err, sub)} },
+		Before: func(c *cli.Context) error {
+			if err := wellFormedAsRoot(c); err != nil {
+				return failure{err}
 			}
-			return err
+			return nil
+		},
+		Action: func(c *cli.Context) error {
+			changes := false
+			err := withPlan(c, func(_ *agent.Agent, p agent.Plan) error {
+				changes = !p.Empty()
+				return printPlan(c, c.App.Writer, p)
+			})
+			switch {
+			case err != nil:
+				return failure{err}
+			case changes:
+				return exitStatus(statusChanges)
+			}
+			return nil
 		},
 	}
 }
@@ -62,7 +66,7 @@ func applyCommand() *cli.Command {
 			"nothing. On a failure the rest is still done; run it again after the remedy.\n\n" +
 			"Example:\n   culvert apply -f fleet.yaml --host hv1",
 		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
-		Before: wellFormed,
+		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			unlock, err := lockHost()
 			if err != nil {
@@ -84,7 +88,7 @@ func cleanupCommand() *cli.Command {
 			"namespace. Needs no fleet. The VMs lose their network.\n\n" +
 			"Examples:\n   culvert cleanup --dry-run\n   culvert cleanup",
 		Flags:  []cli.Flag{outputFlag, namespaceFlag, prefixFlag, &cli.BoolFlag{Name: "dry-run", Usage: "print, change nothing"}},
-		Before: wellFormed,
+		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			unlock, err := lockHost()
 			if err != nil {
@@ -125,9 +129,6 @@ func withPlan(c *cli.Context, f func(*agent.Agent, agent.Plan) error) error {
 }
 
 func withAgent(c *cli.Context, name string, f func(*agent.Agent) error) error {
-	if unix.Geteuid() != 0 {
-		return errors.New("network namespaces and netlink need root; run it with sudo")
-	}
 	host, err := netns.Current()
 	if n := c.String(namespaceFlag.Name); n != "" {
 		host, err = netns.Open(n)

@@ -18,7 +18,7 @@ func countersCommand() *cli.Command {
 		Description: "The counters are the kernel's; docs/ruleset.md says what each means.\n\n" +
 			"Example:\n   culvert counters",
 		Flags:  []cli.Flag{prefixFlag},
-		Before: wellFormed,
+		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			counters, err := agent.Counters(c.String(prefixFlag.Name))
 			if err != nil {

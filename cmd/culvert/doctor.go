@@ -19,7 +19,7 @@ func doctorCommand() *cli.Command {
 			"host's underlay, MTU, uplink and VM devices. Exits with 1 if there is a problem.\n\n" +
 			"Examples:\n   culvert doctor\n   culvert doctor -f fleet.yaml --host hv1",
 		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
-		Before: wellFormed,
+		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			asJSON, err := jsonWanted(c)
 			if err != nil {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/portmap"
@@ -20,7 +23,7 @@ var (
 	}
 	lockFlag = &cli.StringFlag{
 		Name: "lock", EnvVars: []string{"CULVERT_LOCK"},
-		Usage: "read what has been handed out from `FILE` (default: fleet.lock.yaml beside the fleet)",
+		Usage: "read what has been handed out from `FILE` (default: beside the fleet, with .lock before its ending)",
 	}
 	hostFlag = &cli.StringFlag{
 		Name: "host", EnvVars: []string{"CULVERT_HOST"},
@@ -46,12 +49,15 @@ func load(c *cli.Context) (*config.Fleet, *portmap.Lock, error) {
 		return nil, nil, err
 	}
 	path := lockPath(c)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("there is no %s, which says who owns which ports; run `culvert allocate -f %s`, or name it with --lock", path, c.String(fleetFlag.Name))
+	}
 	lock, err := portmap.ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := portmap.Prove(lock, fleet); err != nil {
-		return nil, nil, fmt.Errorf("%s does not go with %s: %w; run `culvert allocate`", path, c.String(fleetFlag.Name), err)
+		return nil, nil, fmt.Errorf("%s does not go with %s, run `culvert allocate`:\n%w", path, c.String(fleetFlag.Name), err)
 	}
 	return fleet, lock, nil
 }
@@ -87,7 +93,22 @@ func wellFormed(c *cli.Context) error {
 		return err
 	}
 	if c.Args().Present() {
-		return inputError{fmt.Errorf("%s takes no argument %q; see culvert %s --help", c.Command.Name, c.Args().First(), c.Command.Name)}
+		return inputError{fmt.Errorf("%s takes no argument %q; see %s --help", c.Command.HelpName, c.Args().First(), c.Command.HelpName)}
 	}
 	return nil
+}
+
+// needRoot says so before anything else fails for the lack of it.
+func needRoot(*cli.Context) error {
+	if unix.Geteuid() != 0 {
+		return errors.New("network namespaces and netlink need root; run it with sudo")
+	}
+	return nil
+}
+
+func wellFormedAsRoot(c *cli.Context) error {
+	if err := wellFormed(c); err != nil {
+		return err
+	}
+	return needRoot(c)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -23,6 +24,7 @@ func labCommand() *cli.Command {
 		Usage: "a whole fleet out of network namespaces on this machine",
 		Description: "Every host, VM and router of the lab is a network namespace that `ip netns` shows, so that any tool can look into it.\n" +
 			"Nothing outside the lab's namespaces is touched.",
+		Action:      unknownCommand,
 		Subcommands: []*cli.Command{labUpCommand(), labDownCommand(), labExecCommand(), labRunCommand(), labDemoCommand()},
 	}
 }
@@ -37,7 +39,7 @@ func labUpCommand() *cli.Command {
 			fleetFlag, labNameFlag,
 			&cli.IntFlag{Name: "underlay-mtu", Value: 1550, Usage: "give the underlay an MTU of `BYTES`"},
 		},
-		Before: wellFormed,
+		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			fleet, lock, err := labFleet(c.String(fleetFlag.Name))
 			if err != nil {
@@ -50,21 +52,29 @@ func labUpCommand() *cli.Command {
 			if err := l.Apply(c.Context, fleet, lock); err != nil {
 				return errors.Join(err, l.Down())
 			}
+			nodes := make([]string, 0, len(fleet.Hosts))
 			for _, h := range fleet.Hosts {
-				fmt.Fprintf(c.App.Writer, "host    %-24s %s%s\n", h.Name, l.HostPrefix(""), h.Name)
+				nodes = append(nodes, h.Name)
 			}
 			for _, t := range fleet.Tenants {
 				for _, i := range t.Interfaces {
-					vm := lab.VM{Tenant: t.Name, Interface: i.Name}.String()
-					name, err := l.Namespace(vm)
-					if err != nil {
-						return err
-					}
-					fmt.Fprintf(c.App.Writer, "VM      %-24s %s\n", vm, name)
+					nodes = append(nodes, lab.VM{Tenant: t.Name, Interface: i.Name}.String())
 				}
 			}
-			fmt.Fprintf(c.App.Writer, "outside %-24s %v, behind a smaller MTU: %v\n", "server, far", lab.ServerAddresses()[0], lab.FarAddresses()[0])
-			return nil
+			w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "NODE\tNAMESPACE")
+			for _, n := range append(nodes, lab.Server, lab.Far, lab.Internet) {
+				name, err := l.Namespace(n)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(w, "%s\t%s\n", n, name)
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.App.Writer, "\nThe server has %v and others, far (behind a smaller MTU) %v.\n", lab.ServerAddresses()[0], lab.FarAddresses()[0])
+			return err
 		},
 	}
 }
@@ -74,7 +84,7 @@ func labDownCommand() *cli.Command {
 		Name:   "down",
 		Usage:  "remove the lab with everything in it",
 		Flags:  []cli.Flag{labNameFlag},
-		Before: wellFormed,
+		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error { return lab.Down(c.String(labNameFlag.Name)) },
 	}
 }
@@ -86,7 +96,8 @@ func labExecCommand() *cli.Command {
 		ArgsUsage: "NODE PROGRAM [ARGUMENT ...]",
 		Description: "A node is a host (hv1), a tenant on a host (hv1/acme), a VM (acme/vm-a), or server, far, internet.\n\n" +
 			"Example:\n   culvert lab exec acme/vm-a ping -c 3 198.51.100.1",
-		Flags: []cli.Flag{labNameFlag},
+		Flags:  []cli.Flag{labNameFlag},
+		Before: needRoot,
 		Action: func(c *cli.Context) error {
 			if c.NArg() < 2 {
 				return inputError{errors.New("want a node and a program; see culvert lab exec --help")}
@@ -110,8 +121,11 @@ func labRunCommand() *cli.Command {
 		Usage:     "play scenarios, each in a lab of its own",
 		ArgsUsage: "FILE ...",
 		Description: "A scenario is a txtar file: commands that read like a story, then the files they use. Exits with 1 if one fails.\n\n" +
-			"Example:\n   culvert lab run tests/scenario/testdata/redirect.txtar\n\n" + script.Help,
+			"Example:\n   culvert lab run tests/scenario/testdata/nat/replies.txtar\n\n" + script.Help,
 		Before: func(c *cli.Context) error {
+			if err := needRoot(c); err != nil {
+				return err
+			}
 			if c.NArg() == 0 {
 				return inputError{errors.New("want a scenario; see culvert lab run --help")}
 			}
@@ -133,7 +147,7 @@ func labDemoCommand() *cli.Command {
 		Usage: "play the NAT gateway's story on real packets",
 		Description: "Builds a lab of its own, lets a VM talk to the outside while the edge sends every reply to the wrong host, prints\n" +
 			"each hop with its counters, and removes the lab. Exits with 0 only if every step was verified.",
-		Before: wellFormed,
+		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			return demo.Play(c.Context, c.App.Writer, demo.Tools{Converge: live.Converge, Counters: live.Counters})
 		},

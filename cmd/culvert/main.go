@@ -56,11 +56,19 @@ type inputError struct{ error }
 
 func (e inputError) Unwrap() error { return e.error }
 
+// failure is an error whose status is that of a failure, whatever it wraps.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
 func statusOf(err error) int {
 	var status exitStatus
+	var failed failure
 	var problems config.Problems
 	var input inputError
 	switch {
+	case errors.As(err, &failed):
+		return statusFailure
 	case errors.As(err, &status):
 		return int(status)
 	case errors.As(err, &problems), errors.As(err, &input):
@@ -81,7 +89,7 @@ func prefixed(err error) string {
 }
 
 func newApp() *cli.App {
-	return &cli.App{
+	app := &cli.App{
 		Name:    "culvert",
 		Usage:   "NAT gateway, virtual IPs and load balancing on plain Linux hosts",
 		Version: version,
@@ -96,19 +104,35 @@ func newApp() *cli.App {
 		HideHelpCommand: true,
 		// Errors are printed by run, once.
 		ExitErrHandler: func(*cli.Context, error) {},
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return inputError{fmt.Errorf("%w; see culvert --help", err)}
-		},
-		CommandNotFound: func(c *cli.Context, name string) {},
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return inputError{fmt.Errorf("no command %q; see culvert --help", c.Args().First())}
-			}
-			return cli.ShowAppHelp(c)
-		},
+		OnUsageError:   badUsage,
+		Action:         unknownCommand,
 		Commands: []*cli.Command{
 			validateCommand(), schemaCommand(), allocateCommand(), planCommand(), applyCommand(),
 			renderCommand(), cleanupCommand(), countersCommand(), doctorCommand(), labCommand(),
 		},
 	}
+	onBadUsage(app.Commands)
+	return app
+}
+
+// onBadUsage makes all commands report what they do not understand alike, and without pages of help.
+func onBadUsage(commands []*cli.Command) {
+	for _, c := range commands {
+		if c.OnUsageError == nil {
+			c.OnUsageError = badUsage
+		}
+		onBadUsage(c.Subcommands)
+	}
+}
+
+func badUsage(c *cli.Context, err error, _ bool) error {
+	return inputError{fmt.Errorf("%w; see %s --help", err, c.Command.HelpName)}
+}
+
+// unknownCommand is what a command does that has only commands of its own.
+func unknownCommand(c *cli.Context) error {
+	if c.Args().Present() {
+		return inputError{fmt.Errorf("no command %q; see %s --help", c.Args().First(), c.Command.HelpName)}
+	}
+	return cli.ShowSubcommandHelp(c)
 }

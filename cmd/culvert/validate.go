@@ -25,7 +25,7 @@ func validateCommand() *cli.Command {
 			for _, t := range fleet.Tenants {
 				interfaces += len(t.Interfaces)
 			}
-			_, err = fmt.Fprintf(c.App.Writer, "%s is valid: %d hosts, %d tenants, %d interfaces\n",
+			_, err = fmt.Fprintf(c.App.Writer, "%s is valid; hosts: %d, tenants: %d, interfaces: %d\n",
 				c.String(fleetFlag.Name), len(fleet.Hosts), len(fleet.Tenants), interfaces)
 			return err
 		},
