@@ -14,6 +14,8 @@ func TestDrift(t *testing.T) {
 	vxRoutes := []string{
 		"+ culvert-acme: route 10.0.0.47/32 via 100.64.0.2 dev vx100 onlink",
 		"+ culvert-acme: route fd00::47/128 via fd00:c0de::2 dev vx100 onlink",
+		"+ culvert-acme: route 100.64.0.2/32 dev vx100",
+		"+ culvert-acme: route 100.64.0.4/32 dev vx100",
 	}
 	vxNeighbours := []string{
 		"+ culvert-acme: neigh 100.64.0.2 lladdr 02:63:76:00:00:02 dev vx100 nud permanent",
@@ -51,7 +53,7 @@ func TestDrift(t *testing.T) {
 	}{
 		{"route", func(r *rig) { r.ip(in, "route del 10.0.0.47") }, vxRoutes[:1]},
 		{"on-link route", func(r *rig) { r.ip(in, "route del 10.0.0.12") }, tap[3:4]},
-		{"IPv6 route", func(r *rig) { r.ip(in, "-6 route del fd00::47") }, vxRoutes[1:]},
+		{"IPv6 route", func(r *rig) { r.ip(in, "-6 route del fd00::47") }, vxRoutes[1:2]},
 		{"default route", func(r *rig) { r.ip(in, "route del default") }, uplinkRest[3:4]},
 		{"public route", func(r *rig) { r.ip("host", "route del 45.86.152.23") }, uplinkRest[4:5]},
 		{"other next hop", func(r *rig) { r.ip(in, "route replace 10.0.0.47 via 100.64.0.4 dev vx100 onlink proto 146") },
@@ -68,7 +70,7 @@ func TestDrift(t *testing.T) {
 			[]string{"~ " + vxEntries[0][2:] + change + "fdb 02:63:76:00:00:02 dev vx100 dst 192.0.2.77)"}},
 		// The last IPv4 address takes the IPv4 routes and neighbours of the device along.
 		{"address", func(r *rig) { r.ip(in, "address del 100.64.0.1/32 dev vx100") },
-			slices.Concat([]string{"+ culvert-acme: address 100.64.0.1/32 dev vx100"}, vxNeighbours[:2], vxRoutes[:1])},
+			slices.Concat([]string{"+ culvert-acme: address 100.64.0.1/32 dev vx100"}, vxNeighbours[:2], vxRoutes[:1], vxRoutes[2:])},
 		{"gateway address", func(r *rig) { r.ip(in, "address del fe80::1/64 dev tap-a") }, tap[:1]},
 		{"sysctl", func(r *rig) { r.sysctl(in, "net/ipv4/ip_forward", "0") }, []string{
 			"~ culvert-acme: sysctl net/ipv4/conf/all/accept_redirects=0" + change + "sysctl net/ipv4/conf/all/accept_redirects=1)",
@@ -108,10 +110,11 @@ func TestDrift(t *testing.T) {
 			append([]string{"~ culvert-acme: link tap-a address 02:63:76:ff:ff:fe up" + change + "link tap-a address 02:00:00:00:00:01 up)"}, tap[1:3]...)},
 	}
 	h := hostOf(both())
+	base := newRig(t)
+	base.device("tap-a", "out0")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t)
-			r.device("tap-a", "out0")
+			r := base.with(t)
 			r.settle(h)
 			tt.drift(r)
 			p := r.plan(h)
@@ -212,10 +215,11 @@ func TestForeignObjects(t *testing.T) {
 		}, ""},
 	}
 	h := hostOf(hypervisor())
+	base := newRig(t)
+	base.device("tap-a")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t)
-			r.device("tap-a")
+			r := base.with(t)
 			r.settle(h)
 			tt.add(r)
 			p := r.plan(h)

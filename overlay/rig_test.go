@@ -66,6 +66,9 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
+// with is the same rig for a part of the test.
+func (r *rig) with(t reporter) *rig { return &rig{reporter: t, k: r.k, prefix: r.prefix} }
+
 func (r *rig) close() {
 	if r.k != nil {
 		_ = r.k.Close()

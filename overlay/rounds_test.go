@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -61,11 +62,16 @@ func anyHost(t *rapid.T, label string) topology.Host {
 
 // TestAnyToAny goes from any state to any other with one plan.
 func TestAnyToAny(t *testing.T) {
+	// Each check waits for the kernel to end namespaces; -rapid.checks says otherwise.
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("30")
+		t.Cleanup(func() { _ = f.Value.Set(f.DefValue) })
+	}
 	r := newRig(t)
 	r.device(devices[:4]...)
 	r.device("out0")
 	rapid.Check(t, func(t *rapid.T) {
-		in := &rig{reporter: t, k: r.k, prefix: r.prefix}
+		in := r.with(t)
 		in.settle(anyHost(t, "A"))
 		in.settle(anyHost(t, "B"))
 		if rapid.IntRange(0, 9).Draw(t, "cleanup") == 0 {
