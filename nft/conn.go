@@ -23,7 +23,7 @@ type Conn struct {
 
 // Dial opens the netfilter sockets of a namespace. Call Close when done; the namespace is the caller's.
 func Dial(ns *netns.NS) (*Conn, error) {
-	reader, err := nftables.New(nftables.WithNetNSFd(ns.Fd()), nftables.AsLasting())
+	reader, err := nftables.New(nftables.WithNetNSFd(ns.Fd()), nftables.AsLasting(), nftables.WithSockOptions(lowDescriptor))
 	if err != nil {
 		return nil, fmt.Errorf("open a netfilter socket in %s: %w", ns.Name(), err)
 	}
@@ -36,6 +36,24 @@ func Dial(ns *netns.NS) (*Conn, error) {
 		return nil, errors.Join(err, reader.CloseLasting(), writer.Close())
 	}
 	return &Conn{ns: ns, reader: reader, writer: writer}, nil
+}
+
+// ErrDescriptors is returned by [Dial] in a process with so many open files that the library could not wait on its socket.
+var ErrDescriptors = errors.New("too many open files in this process for a netfilter socket")
+
+// lowDescriptor refuses a socket that the library would panic on: it waits with select(2), which knows 1024 descriptors.
+func lowDescriptor(c *netlink.Conn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var high error
+	err = raw.Control(func(fd uintptr) {
+		if fd >= unix.FD_SETSIZE {
+			high = fmt.Errorf("%w: descriptor %d, want one below %d", ErrDescriptors, fd, unix.FD_SETSIZE)
+		}
+	})
+	return errors.Join(err, high)
 }
 
 // Close gives the sockets back.
