@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/topology"
 )
 
@@ -128,13 +129,16 @@ func Diff(observed Observed, desired State) Plan {
 	d := differ{
 		facts: observed.Facts, have: index(observed.State), want: index(desired),
 		renewed: make(map[link]bool), readdressed: make(map[link]bool), absent: make(map[link]bool), lent: make(map[string]bool), tunnels: make(map[tunnel]bool),
+		kept: make(map[Place]int),
 	}
 	d.links()
 	for place := range d.want {
 		d.make(place)
 	}
-	for place := range d.have {
-		d.remove(place)
+	for place, have := range d.have {
+		if d.kept[place] < len(have) {
+			d.remove(place)
+		}
 	}
 	plan := Plan{Steps: d.steps, renewed: d.renewed}
 	slices.SortFunc(plan.Steps, compareSteps)
@@ -184,6 +188,8 @@ type differ struct {
 	lent map[string]bool
 	// tunnels are those of the VXLAN devices that this plan makes.
 	tunnels map[tunnel]bool
+	// kept counts the observed objects of a place that are wanted.
+	kept map[Place]int
 }
 
 // links finds out which devices the plan makes and which it has to wait for.
@@ -204,7 +210,7 @@ func (d *differ) links() {
 			switch o := o.(type) {
 			case VXLAN:
 				if o.outlives(old) {
-					d.readdressed[link{place, o.Name}] = old.(VXLAN).MAC != o.MAC
+					d.readdress(link{place, o.Name}, old.(VXLAN).MAC, o.MAC)
 					continue
 				}
 				d.renewed[link{place, o.Name}] = true
@@ -212,14 +218,14 @@ func (d *differ) links() {
 			case Uplink:
 				inside, outside := link{place, topology.UplinkDevice}, link{HostPlace, o.Port}
 				if o.outlives(old) {
-					d.readdressed[inside] = old.(Uplink).MAC != o.MAC
-					d.readdressed[outside] = old.(Uplink).PortMAC != o.PortMAC
+					d.readdress(inside, old.(Uplink).MAC, o.MAC)
+					d.readdress(outside, old.(Uplink).PortMAC, o.PortMAC)
 					continue
 				}
 				d.renewed[inside], d.renewed[outside] = true, true
 			case Port:
 				if was, inside := old.(Port); inside {
-					d.readdressed[link{place, o.Device}] = was.MAC != o.MAC
+					d.readdress(link{place, o.Device}, was.MAC, o.MAC)
 					continue
 				}
 				d.renewed[link{place, o.Device}] = true
@@ -237,12 +243,22 @@ func (d *differ) links() {
 	}
 }
 
+func (d *differ) readdress(l link, was, is config.MAC) {
+	if was != is {
+		d.readdressed[l] = true
+	}
+}
+
 // make plans what is wanted at the place and missing or different.
 func (d *differ) make(place Place) {
-	have := d.have[place]
+	have, kept := d.have[place], 0
+	defer func() { d.kept[place] = kept }()
 	for k, o := range d.want[place] {
 		on := link{place, o.device()}
 		old := have[k]
+		if old != nil {
+			kept++
+		}
 		switch {
 		case d.absent[on]:
 		case old == nil || d.renewed[on] && k.kind != kindLink || d.readdressed[on] && k.kind == kindNeighbour:
