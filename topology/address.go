@@ -11,11 +11,13 @@ import (
 // GatewayMAC is the link-layer address of the host's end of every VM device: a VM that moves finds the same gateway.
 var GatewayMAC = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfe}
 
-// The veth between an edge's own namespace and a tenant's. Its addresses are link-local (RFC 3927) and exist in neighbour
-// tables alone.
+// The veth between an edge's own namespace and a tenant's. Its addresses are link-local (RFC 3927, RFC 4291 section 2.5.6)
+// and exist in neighbour tables alone.
 var (
 	UplinkHost      = netip.AddrFrom4([4]byte{169, 254, 99, 1})
 	UplinkTenant    = netip.AddrFrom4([4]byte{169, 254, 99, 2})
+	UplinkHost6     = netip.MustParseAddr("fe80::63:1")
+	UplinkTenant6   = netip.MustParseAddr("fe80::63:2")
 	UplinkHostMAC   = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfc}
 	UplinkTenantMAC = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfd}
 )

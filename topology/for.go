@@ -3,6 +3,7 @@ package topology
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/culvertnet/culvert/config"
@@ -70,7 +71,7 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 		hold(i.Host).Hypervisor = true
 	}
 	// Without public addresses nothing of the tenant passes an edge.
-	if t.NATGateway != nil {
+	if t.NATGateway != nil || len(t.VirtualIPs) > 0 {
 		for _, e := range b.edges {
 			hold(e).Edge = true
 		}
@@ -102,6 +103,7 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 			out.Remote = append(out.Remote, Remote{Address: a, Peer: *holders[i.Host]})
 		}
 	}
+	out.VIPs = b.vips(t, self.Name, holders)
 	if t.NATGateway == nil {
 		return out, true, nil
 	}
@@ -143,6 +145,10 @@ func (b *builder) nat(t *config.Tenant, self Tenant, holders map[string]*Peer) (
 			nat.Owners = append(nat.Owners, Owner{Block: block, Peer: *peer})
 		}
 	}
+	bound := make(map[netip.Addr]bool, len(self.VIPs))
+	for _, v := range self.VIPs {
+		bound[v.Private] = true
+	}
 	for _, i := range self.Interfaces {
 		claimant := portmap.Claimant{Host: i.Host}
 		if nat.PerInterface {
@@ -153,7 +159,8 @@ func (b *builder) nat(t *config.Tenant, self Tenant, holders map[string]*Peer) (
 			return nil, fmt.Errorf("%s of tenant %s has no block in the lock; run `culvert allocate`", claimant, t.Name)
 		}
 		for _, a := range i.Addresses {
-			if a.Is4() {
+			// A VIP goes before the NAT gateway.
+			if a.Is4() && !bound[a] {
 				nat.Sources = append(nat.Sources, Source{Address: a, Blocks: blocks})
 			}
 		}

@@ -37,6 +37,8 @@ type Tenant struct {
 	Unreachable []netip.Addr
 	// NAT is nil for a tenant without a NAT gateway.
 	NAT *NAT
+	// VIPs are all of the tenant's virtual IPs of both families, in the fleet's order.
+	VIPs []VIP
 }
 
 // Namespace is the name of the tenant's network namespace.
@@ -82,7 +84,7 @@ type NAT struct {
 	Addresses []netip.Addr
 	// PerInterface is true if every interface has blocks of its own; otherwise the host's sources share the same.
 	PerInterface bool
-	// Sources are the private IPv4 addresses of this host's interfaces that have ports to leave from.
+	// Sources are the private IPv4 addresses of this host's interfaces that have ports to leave from, those with a VIP left out.
 	Sources []Source
 	// Owners are the blocks that other hosts answer for, retired ones included.
 	Owners []Owner
