@@ -36,6 +36,7 @@ func MTU(underlay netip.Addr, underlayMTU int) int {
 var (
 	gatewayIPv6   = netip.MustParsePrefix("fe80::1/64")
 	anywhereIPv4  = netip.MustParsePrefix("0.0.0.0/0")
+	anywhereIPv6  = netip.MustParsePrefix("::/0")
 	namespaceWide = []Sysctl{
 		// Replies, redirected packets and VIPs arrive by devices that are not the way back.
 		{Path: "net/ipv4/conf/all/rp_filter", Value: "0", at: stageSysctl},
@@ -72,6 +73,9 @@ func edgeSysctls(device string) []Sysctl {
 	}
 }
 
+// forwardingIPv6 lets an edge's own namespace forward IPv6: the kernel asks for the whole namespace, not for the two devices.
+var forwardingIPv6 = Sysctl{Path: "net/ipv6/conf/all/forwarding", Value: "1", at: stageForwarding}
+
 // Desired computes what the host's kernel should hold. It fails if the underlay address is on no device.
 func Desired(host topology.Host, facts Facts) (State, error) {
 	if facts.Underlay == "" {
@@ -82,7 +86,7 @@ func Desired(host topology.Host, facts Facts) (State, error) {
 		return nil, fmt.Errorf("underlay device %s has MTU %d: too small for IPv6 inside VXLAN; raise it to %d at least", facts.Underlay, facts.UnderlayMTU, 1280+facts.UnderlayMTU-mtu)
 	}
 	state := State{HostPlace: nil}
-	edge := false
+	edge, edge6 := false, false
 	for _, t := range host.Tenants {
 		if err := checkDevices(host, t, facts); err != nil {
 			return nil, err
@@ -96,6 +100,7 @@ func Desired(host topology.Host, facts Facts) (State, error) {
 		}
 		if t.Edge {
 			edge = true
+			edge6 = edge6 || len(t.Publics(false)) > 0
 			b.edge()
 		}
 		state[p] = b.objects
@@ -103,6 +108,9 @@ func Desired(host topology.Host, facts Facts) (State, error) {
 	}
 	if edge {
 		state[HostPlace] = append(state[HostPlace], sysctls(edgeSysctls(host.Uplink)[:1])...)
+	}
+	if edge6 {
+		state[HostPlace] = append(state[HostPlace], forwardingIPv6)
 	}
 	return state, nil
 }
@@ -176,39 +184,68 @@ func (b *builder) hypervisor() {
 	if t.Edge {
 		return
 	}
-	var out []Hop
-	for _, p := range t.Peers {
-		if p.Edge {
-			out = append(out, Hop{Via: p.IPv4, Device: vx})
+	for _, anywhere := range []netip.Prefix{anywhereIPv4, anywhereIPv6} {
+		// Without public addresses of the family nothing has business outside.
+		if len(t.Publics(anywhere.Addr().Is4())) == 0 {
+			continue
 		}
-	}
-	if len(out) > 0 {
-		b.add(Route{Dst: anywhereIPv4, Hops: out})
+		var out []Hop
+		for _, p := range t.Peers {
+			if p.Edge {
+				out = append(out, Hop{Via: p.Overlay(anywhere.Addr()), Device: vx})
+			}
+		}
+		if len(out) > 0 {
+			b.add(Route{Dst: anywhere, Hops: out})
+		}
 	}
 }
 
 // edge is the link to the host's namespace, the public addresses' way in, and the way out.
 func (b *builder) edge() {
 	t, port := b.tenant, b.tenant.UplinkPort()
-	b.add(
-		Uplink{Port: port, MAC: topology.UplinkTenantMAC, PortMAC: topology.UplinkHostMAC, MTU: b.mtu},
-		Neighbour{Device: topology.UplinkDevice, IP: topology.UplinkHost, MAC: topology.UplinkHostMAC},
-		Route{Dst: anywhereIPv4, Hops: []Hop{{Via: topology.UplinkHost, Device: topology.UplinkDevice}}},
-	)
-	b.host = append(b.host, Neighbour{Device: port, IP: topology.UplinkTenant, MAC: topology.UplinkTenantMAC})
+	b.add(Uplink{Port: port, MAC: topology.UplinkTenantMAC, PortMAC: topology.UplinkHostMAC, MTU: b.mtu})
 	b.host = append(b.host, sysctls(edgeSysctls(port))...)
-	var in []Hop
-	for _, p := range t.Peers {
-		if p.Hypervisor {
-			in = append(in, Hop{Via: p.IPv4, Device: t.Device()})
+	b.uplink(anywhereIPv4, topology.UplinkHost, topology.UplinkTenant)
+	b.uplink(anywhereIPv6, topology.UplinkHost6, topology.UplinkTenant6)
+	// A hypervisor knows the owner of every port and VIP itself and needs no chance.
+	if t.Hypervisor {
+		return
+	}
+	if t.NAT != nil {
+		var in []Hop
+		for _, p := range t.Peers {
+			if p.Hypervisor {
+				in = append(in, Hop{Via: p.IPv4, Device: t.Device()})
+			}
+		}
+		for _, a := range t.NAT.Addresses {
+			if len(in) > 0 {
+				b.add(Route{Dst: host(a), Hops: in})
+			}
 		}
 	}
-	for _, a := range t.NAT.Addresses {
-		b.host = append(b.host, Route{Dst: host(a), Hops: []Hop{{Via: topology.UplinkTenant, Device: port}}, late: true})
-		// A hypervisor knows the owner of every port itself and needs no chance.
-		if !t.Hypervisor && len(in) > 0 {
-			b.add(Route{Dst: host(a), Hops: in})
+	for _, v := range t.VIPs {
+		if !v.Down {
+			b.add(Route{Dst: host(v.Public), Hops: []Hop{{Via: v.Peer.Overlay(v.Public), Device: t.Device()}}})
 		}
+	}
+}
+
+// uplink is one family's way over the link between the two namespaces, if the tenant has public addresses of the family.
+func (b *builder) uplink(anywhere netip.Prefix, outside, inside netip.Addr) {
+	t, port := b.tenant, b.tenant.UplinkPort()
+	publics := t.Publics(anywhere.Addr().Is4())
+	if len(publics) == 0 {
+		return
+	}
+	b.add(
+		Neighbour{Device: topology.UplinkDevice, IP: outside, MAC: topology.UplinkHostMAC},
+		Route{Dst: anywhere, Hops: []Hop{{Via: outside, Device: topology.UplinkDevice}}},
+	)
+	b.host = append(b.host, Neighbour{Device: port, IP: inside, MAC: topology.UplinkTenantMAC})
+	for _, a := range publics {
+		b.host = append(b.host, Route{Dst: host(a), Hops: []Hop{{Via: inside, Device: port}}, late: true})
 	}
 }
 

@@ -67,6 +67,32 @@ func both() topology.Tenant {
 	return t
 }
 
+// withVIPs gives the tenant VIPs of both families, one of a host that is down, and a second edge.
+func withVIPs(t topology.Tenant) topology.Tenant {
+	first, hv2 := peer(1, false), peer(2, false)
+	if !t.Hypervisor {
+		first = peer(3, false)
+	}
+	vip := func(public, private string, p topology.Peer) topology.VIP {
+		return topology.VIP{Public: netip.MustParseAddr(public), Private: netip.MustParseAddr(private), Peer: p, Local: p.ID == 1, Down: p.ID == 9}
+	}
+	t.VIPs = []topology.VIP{
+		vip("45.86.152.30", "10.0.0.12", first), vip("2001:db8::30", "fd00::12", first),
+		vip("45.86.152.31", "10.0.0.47", hv2), vip("2001:db8::31", "fd00::47", hv2),
+		vip("45.86.152.32", "10.0.0.63", peer(9, false)), vip("2001:db8::32", "fd00::63", peer(9, false)),
+	}
+	t.Peers = append(t.Peers, peer(5, true))
+	return t
+}
+
+// examples are all of them by name.
+func examples() map[string]topology.Tenant {
+	return map[string]topology.Tenant{
+		"hypervisor": hypervisor(), "edge": edge(), "both": both(),
+		"vips": withVIPs(hypervisor()), "vips-edge": withVIPs(edge()), "vips-both": withVIPs(both()),
+	}
+}
+
 // other is a second tenant with the same private addresses.
 func other() topology.Tenant {
 	t := hypervisor()

@@ -140,7 +140,7 @@ func (o *observer) pair(inside netlink.Link) Uplink {
 }
 
 func (o *observer) host() {
-	var wanted []Sysctl
+	wanted := []Sysctl{forwardingIPv6}
 	for _, l := range o.links {
 		name := l.Attrs().Name
 		switch {

@@ -9,11 +9,10 @@ import (
 	"testing"
 
 	"github.com/culvertnet/culvert/netns"
-	"github.com/culvertnet/culvert/topology"
 )
 
 func TestRenderGolden(t *testing.T) {
-	for name, tenant := range map[string]topology.Tenant{"hypervisor": hypervisor(), "edge": edge(), "both": both()} {
+	for name, tenant := range examples() {
 		s := must(Desired(hostOf(tenant), Facts{Underlay: "eth0", UnderlayMTU: 1550}))
 		compare(t, name+".sh", Render(s))
 	}
@@ -21,7 +20,7 @@ func TestRenderGolden(t *testing.T) {
 
 // TestRenderRuns gives the printed commands to a shell: a plan finds nothing left to do.
 func TestRenderRuns(t *testing.T) {
-	for name, tenant := range map[string]topology.Tenant{"hypervisor": hypervisor(), "edge": edge(), "both": both()} {
+	for name, tenant := range examples() {
 		for _, underlay := range []string{"192.0.2.1", "2001:db8::1"} {
 			t.Run(name+" over "+underlay, func(t *testing.T) {
 				r := newRig(t)

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/culvertnet/culvert/topology"
 )
 
 // what the kernel itself says of the tenant's namespace and of ours in the host's.
@@ -28,12 +26,15 @@ func (r *rig) listing() string {
 		say("bridge -n culvert-acme fdb show dev vx100", r.bridge(in, "fdb show dev vx100"))
 	}
 	say("ip route show proto 146", r.ip("host", "route show proto 146"))
+	if out := r.ip("host", "-6 route show proto 146"); out != "" {
+		say("ip -6 route show proto 146", out)
+	}
 	say("ip neigh show nud permanent", r.ip("host", "neigh show nud permanent"))
 	return b.String()
 }
 
 func TestRoles(t *testing.T) {
-	for name, tenant := range map[string]topology.Tenant{"hypervisor": hypervisor(), "edge": edge(), "both": both()} {
+	for name, tenant := range examples() {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.device("tap-a", "out0")
