@@ -25,6 +25,7 @@ var (
 	ForeignSource  = Counter{"foreign_source"}
 	NotForwardable = Counter{"not_forwardable"}
 	Unreachable    = Counter{"unreachable"}
+	Private        = Counter{"private"}
 )
 
 // Names of sets and maps.
@@ -42,6 +43,15 @@ const (
 	mapBlocks     = "blocks"       // sources with one block
 	mapSlots      = "slots"        // blocks that all sources share
 	mapOwnSlots   = "source_slots" // sources with several blocks of their own
+	setVMs        = "vms"          // the private addresses of all VMs of the tenant
+	setVIPVMs     = "vip_vms"      // private addresses of this host's VMs that have one VIP
+	setShared     = "shared"       // private addresses of this host's VMs that have several
+	mapVIPIn      = "vip_in"       // VIPs of this host's VMs, and what they stand for
+	mapVIPOut     = "vip_out"      // the reverse
+	mapSharedIn   = "shared_in"    // VIPs that share a private address with others
+	mapSharedOut  = "shared_out"   // the VIP that new flows of such an address leave from
+	mapVIPOwners  = "vip_owners"   // other hosts' VIPs
+	mapVIPOwners6 = "vip_owners6"
 )
 
 // Names of chains.
@@ -57,28 +67,44 @@ const (
 	chainOutput     = "output"
 	chainSourceNAT  = "srcnat"
 	chainTransit    = "transit"
+	chainVIP        = "vip"
+	chainToVIP      = "to_vip"
+	chainFromVIP    = "from_vip"
+	chainShared     = "dstnat"
 )
 
 // Priorities of hooks (enum nf_ip_hook_priorities, linux/netfilter_ipv4.h). Conntrack puts fragments together at -400 and
 // looks packets up at -200.
 const (
+	priorityVIP         = priorityRaw - 10
 	priorityRaw         = -300
 	priorityReassembled = priorityRaw + 10
+	priorityDestNAT     = -100
 	priorityFilter      = 0
 	prioritySourceNAT   = 100
+	priorityVIPSource   = prioritySourceNAT + 10
 )
 
 // Desired computes the tables of a tenant's namespace.
 func Desired(t topology.Tenant) []Table {
 	b := builder{t: t, vx: t.Device()}
+	return []Table{b.netdev(), b.table(IPv4Family), b.table(IPv6Family)}
+}
+
+// table is what the host needs in a family.
+func (b *builder) table(f Family) Table {
+	public := len(b.t.Publics(f == IPv4Family)) > 0
 	switch {
-	case !t.Hypervisor:
-		return []Table{b.netdev(), b.edgeIPv4(), b.edgeIPv6()}
-	case t.NAT == nil:
-		return []Table{b.netdev(), b.eastWest(IPv4Family), b.eastWest(IPv6Family)}
-	default:
-		return []Table{b.netdev(), b.hypervisorIPv4(), b.hypervisorIPv6()}
+	case !b.t.Hypervisor && public:
+		return b.edge(f)
+	case !b.t.Hypervisor:
+		return b.shut(f)
+	case public:
+		return b.hypervisor(f)
+	case b.t.NAT != nil || len(b.t.VIPs) > 0:
+		return b.closed(f)
 	}
+	return b.eastWest(f)
 }
 
 // builder writes the tables of one tenant.
@@ -118,23 +144,32 @@ func (b *builder) edges() Set {
 	return s
 }
 
-func (b *builder) publics() Set {
-	s := set(setPublics, Type{IPv4})
-	for _, a := range b.t.NAT.Addresses {
+func (b *builder) publics(f Family) Set {
+	s := set(setPublics, f.address())
+	for _, a := range b.t.Publics(f == IPv4Family) {
 		s.Elements[key(a)] = ""
 	}
 	return s
 }
 
 // gateways are the next hops of the default route.
-func (b *builder) gateways() Set {
+func (b *builder) gateways(f Family) Set {
+	s := set(setGateways, f.address())
 	if b.t.Edge {
-		return set(setGateways, Type{IPv4}, Value{}.addr(topology.UplinkHost))
+		to := topology.UplinkHost
+		if f == IPv6Family {
+			to = topology.UplinkHost6
+		}
+		s.Elements[key(to)] = ""
+		return s
 	}
-	s := set(setGateways, Type{IPv4})
 	for _, p := range b.t.Peers {
-		if p.Edge {
+		switch {
+		case !p.Edge:
+		case f == IPv4Family:
 			s.Elements[key(p.IPv4)] = ""
+		default:
+			s.Elements[key(p.IPv6)] = ""
 		}
 	}
 	return s
@@ -143,10 +178,7 @@ func (b *builder) gateways() Set {
 // edgeVMs are the VMs on hosts that are edges too. Neither the next hop nor the sender's MAC tells their traffic from that
 // with the outside.
 func (b *builder) edgeVMs(f Family) Set {
-	s := set(setEdgeVMs, Type{IPv4})
-	if f == IPv6Family {
-		s = set(setEdgeVMs, Type{IPv6})
-	}
+	s := set(setEdgeVMs, f.address())
 	for _, r := range b.t.Remote {
 		if r.Peer.Edge && r.Address.Is4() == (f == IPv4Family) {
 			s.Elements[key(r.Address)] = ""
@@ -157,10 +189,10 @@ func (b *builder) edgeVMs(f Family) Set {
 
 // inside are the VMs of this host, whose devices may be missing, and of hosts that are down. Their addresses have no route
 // then, and would take the default route.
-func (b *builder) inside() Set {
-	s := set(setInside, Type{IPv4})
+func (b *builder) inside(f Family) Set {
+	s := set(setInside, f.address())
 	add := func(a netip.Addr) {
-		if a.Is4() {
+		if a.Is4() == (f == IPv4Family) {
 			s.Elements[key(a)] = ""
 		}
 	}

@@ -26,12 +26,13 @@ type plain struct{ expr.Any }
 func (p plain) encode(c encoding) ([]byte, error) { return expr.Marshal(byte(c.family), p.Any) }
 
 // forward sends the packet out of a device to a neighbour, past routing: the kernel's nft_fwd_netdev.c. The library has no
-// such expression. The kernel decrements the TTL, and not every version drops the packet when that reaches zero.
+// such expression. The kernel decrements the hops that are left, and not every version drops the packet when that reaches zero.
 type forward struct {
 	// Device is put into register deviceRegister by a load that comes with this expression.
 	deviceRegister uint32
-	// address is the register with the neighbour's IPv4 address.
+	// address is the register with the neighbour's address, ipv6 says of which family.
 	address uint32
+	ipv6    bool
 }
 
 // Attributes of the fwd expression (enum nft_fwd_attributes in linux/netfilter/nf_tables.h).
@@ -42,10 +43,14 @@ const (
 )
 
 func (f forward) encode(encoding) ([]byte, error) {
+	family := uint32(unix.NFPROTO_IPV4)
+	if f.ipv6 {
+		family = unix.NFPROTO_IPV6
+	}
 	data, err := netlink.MarshalAttributes([]netlink.Attribute{
 		{Type: attrFwdDevice, Data: binaryutil.BigEndian.PutUint32(f.deviceRegister)},
 		{Type: attrFwdAddress, Data: binaryutil.BigEndian.PutUint32(f.address)},
-		{Type: attrFwdFamily, Data: binaryutil.BigEndian.PutUint32(unix.NFPROTO_IPV4)},
+		{Type: attrFwdFamily, Data: binaryutil.BigEndian.PutUint32(family)},
 	})
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/topology"
@@ -81,6 +82,61 @@ func edge() topology.Tenant {
 	return t
 }
 
+var (
+	vipA  = netip.MustParseAddr("45.86.152.30") // of vmA
+	vipB  = netip.MustParseAddr("45.86.152.31") // of vmB
+	vipC1 = netip.MustParseAddr("45.86.152.32") // of vmC
+	vipC2 = netip.MustParseAddr("45.86.152.33") // of vmC
+	vipA6 = netip.MustParseAddr("2001:db8::30") // of vmA6
+	vipB6 = netip.MustParseAddr("2001:db8::31") // of vmB6
+	vipC6 = netip.MustParseAddr("2001:db8::32") // of vmC6
+	vipD6 = netip.MustParseAddr("2001:db8::33") // of vmC6
+	vmA6  = netip.MustParseAddr("fd00::12")     // on hv1
+	vmC6  = netip.MustParseAddr("fd00::13")     // on hv1
+	vmB6  = netip.MustParseAddr("fd00::47")     // on hv2
+)
+
+// withVIPs is a hypervisor of a tenant with VIPs of both families and a NAT gateway.
+func withVIPs() topology.Tenant {
+	t := hypervisor()
+	hv2 := t.Peers[0]
+	t.NAT.Sources = nil
+	t.Interfaces = []config.Interface{
+		{Name: "vm-a", Device: "tap-a", Addresses: []netip.Addr{vmA, vmA6}}, {Name: "vm-c", Device: "tap-c", Addresses: []netip.Addr{vmC, vmC6}},
+	}
+	t.Remote = append(t.Remote, topology.Remote{Address: vmB6, Peer: hv2})
+	vip := func(public, private netip.Addr, shared bool) topology.VIP {
+		local := private != vmB && private != vmB6
+		p := hv2
+		if local {
+			p = t.Self
+		}
+		return topology.VIP{Public: public, Private: private, Peer: p, Local: local, Shared: shared}
+	}
+	t.VIPs = []topology.VIP{
+		vip(vipA, vmA, false), vip(vipB, vmB, false), vip(vipC1, vmC, true), vip(vipC2, vmC, true),
+		vip(vipA6, vmA6, false), vip(vipB6, vmB6, false), vip(vipC6, vmC6, true), vip(vipD6, vmC6, true),
+	}
+	return t
+}
+
+// withVIPsBoth is a host of that tenant that is an edge too.
+func withVIPsBoth() topology.Tenant {
+	t := withVIPs()
+	t.Edge = true
+	return t
+}
+
+// vipEdge is an edge of a tenant with VIPs.
+func vipEdge() topology.Tenant {
+	t := edge()
+	t.VIPs = withVIPs().VIPs
+	for i := range t.VIPs {
+		t.VIPs[i].Local = false
+	}
+	return t
+}
+
 // inside is a hypervisor of a tenant without a NAT gateway.
 func inside() topology.Tenant {
 	t := hypervisor()
@@ -95,7 +151,10 @@ type role struct {
 }
 
 func roles() []role {
-	return []role{{"hypervisor", hypervisor()}, {"per-interface", perInterface()}, {"edge", edge()}, {"both", both()}, {"inside", inside()}}
+	return []role{
+		{"hypervisor", hypervisor()}, {"per-interface", perInterface()}, {"edge", edge()}, {"both", both()}, {"inside", inside()},
+		{"vips", withVIPs()}, {"vips-both", withVIPsBoth()}, {"vips-edge", vipEdge()},
+	}
 }
 
 // stage is a namespace of its own with the devices that rules name.

@@ -223,7 +223,10 @@ func TestEdge(t *testing.T) {
 	l.expect(l.uplink, []string{"vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 59 udp 198.51.100.1:443>45.86.152.23:2100"}, nil, outside)
 	l.expect(l.vx, []string{"uplink 02:63:76:ff:ff:fd>02:63:76:ff:ff:fc ttl 59 udp 45.86.152.23:2100>198.51.100.1:443"}, nil, leaving)
 	l.expect(l.vx, nil, counts{"ip/foreign_source": 1}, leaving.with(func(f *frame) { f.source = vmB }))
-	l.expect(l.vx, nil, counts{"ip/not_forwardable": 1}, leaving.with(func(f *frame) { f.destination = public }))
+	// VMs of the tenant that talk to the tenant's own public addresses.
+	l.expect(l.vx, []string{"vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 59 udp 45.86.152.23:2100>45.86.152.23:443"}, nil,
+		leaving.with(func(f *frame) { f.destination = public }))
+	l.expect(l.vx, nil, counts{"ip/not_forwardable": 1}, leaving.with(func(f *frame) { f.source, f.destination = vmB, public }))
 	l.expect(l.uplink, nil, counts{"ip/not_forwardable": 1}, outside.with(func(f *frame) { f.destination = vmB }))
 	l.expect(l.vx, nil, counts{"netdev/stranger": 1}, leaving.with(func(f *frame) { f.from = alienMAC }))
 	// Its own errors have overlay addresses.

@@ -13,59 +13,78 @@ const (
 	statusAssured    = 1 << 2
 	statusConfirmed  = 1 << 3
 	statusTranslated = 1 << 4 // IPS_SRC_NAT
+	statusRedirected = 1 << 5 // IPS_DST_NAT
 )
 
-// hypervisorIPv4 is the table of a host that runs VMs of the tenant, if the tenant has a NAT gateway.
+// hypervisor is the table of a family in which the tenant has public addresses, on a host that runs its VMs.
 //
-// Forwarding: what belongs to a translated flow passes; what leaves for the outside must have a source and a protocol that
-// can be translated; VMs of the tenant talk to each other. Nothing private gets out, whatever conntrack thinks of it.
-// Source NAT: a new flow that leaves takes a port of its source's block.
-func (b *builder) hypervisorIPv4() Table {
+// Forwarding: what belongs to a translated flow or to a VIP passes; what leaves for the outside must have a source and a
+// protocol that can be translated; VMs of the tenant talk to each other. Nothing private gets out, whatever conntrack thinks
+// of it. Source NAT: a new flow that leaves takes a port of its source's block.
+func (b *builder) hypervisor(f Family) Table {
 	t := Table{
-		Family:   IPv4Family,
-		Counters: []Counter{Unknown, SecondHand, Bounced, Invalid, Unsolicited, Refused, Untranslated, Unreachable, NoBlock, OwnTraffic, Reassembled},
-		Sets:     []Set{b.edges(), b.edgeVMs(IPv4Family), b.publics(), b.gateways(), b.inside(), b.sources(), ported(), b.owners()},
-		Chains:   []Chain{b.fragments(), b.toOwner(), b.forward(), b.unowned(), b.outbound(), b.output(), b.sourceNAT()},
+		Family:   f,
+		Counters: []Counter{Unknown, SecondHand, Bounced, Invalid, Unsolicited, Refused, Unreachable, OwnTraffic},
+		Sets:     []Set{b.edges(), b.edgeVMs(f), b.publics(f), b.gateways(f), b.inside(f)},
+		Chains:   []Chain{b.forward(f), b.unowned(f), b.outbound(f), b.output(f)},
 	}
-	t.Sets = append(t.Sets, b.blocks()...)
+	if b.translates(f) {
+		t.Counters = append(t.Counters, Untranslated, NoBlock)
+		t.Chains = append(t.Chains, b.sourceNAT(f))
+	}
+	if b.nats(f) {
+		t.Counters = append(t.Counters, Reassembled)
+		t.Sets = append(t.Sets, b.sources(), ported(), b.owners())
+		t.Sets = append(t.Sets, b.blocks()...)
+		t.Chains = append([]Chain{b.fragments(), b.toOwner()}, t.Chains...)
+	}
 	if b.t.Edge {
 		t.Counters = append(t.Counters, ForeignSource)
-		t.Chains = append(t.Chains, b.transit())
+		t.Chains = append(t.Chains, b.transit(f))
 	}
+	b.addVIPs(&t)
 	return t
 }
 
-func (b *builder) forward() Chain {
-	const f = IPv4Family
+// nats reports whether the tenant has a NAT gateway in the family.
+func (b *builder) nats(f Family) bool { return f == IPv4Family && b.t.NAT != nil }
+
+// translates reports whether conntrack translates anything of the family.
+func (b *builder) translates(f Family) bool { return b.nats(f) || b.hasShared(f) }
+
+func (b *builder) forward(f Family) Chain {
 	c := Chain{Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter}}
-	c.Rules = append(c.Rules,
+	if b.nats(f) {
 		// Nearly every packet ends here.
-		rule(f, ctTranslatedAndAssured(), accept()),
-		// Both directions' segments must fit. The flow of a SYN/ACK is translated already, but not assured.
-		rule(f, clampMSS()...),
-		rule(f, ctTranslated(), accept()))
+		c.Rules = append(c.Rules, rule(f, ctTranslatedAndAssured(), accept()))
+	}
+	// Both directions' segments must fit. The flow of a SYN/ACK is translated already, but not assured.
+	c.Rules = append(c.Rules, rule(f, clampMSS()...))
+	if b.translates(f) {
+		c.Rules = append(c.Rules, rule(f, ctTranslated(), accept()))
+	}
+	c.Rules = append(c.Rules, b.forwardVIPs(f)...)
 	if b.t.Edge {
 		c.Rules = append(c.Rules,
 			// Other hosts' flows on their way out.
-			rule(f, inDevice(b.vx), outDevice(topology.UplinkDevice), source(setPublics), accept()),
+			rule(f, inDevice(b.vx), outDevice(topology.UplinkDevice), source(f, setPublics), accept()),
 			rule(f, inDevice(b.vx), outDevice(topology.UplinkDevice), count(ForeignSource), drop()),
 			rule(f, inDevice(topology.UplinkDevice), goTo(chainUnowned)))
 	}
 	c.Rules = append(c.Rules,
 		// Conntrack has no entry for it, or it would not be for a public address any more.
-		rule(f, inDevice(b.vx), destination(setPublics), goTo(chainUnowned)),
+		rule(f, inDevice(b.vx), destination(f, setPublics), goTo(chainUnowned)),
 		// An invalid packet passes NAT by: it would leave with its private address.
 		rule(f, ctState("invalid", stateInvalid), count(Invalid), drop()),
 		// Nobody sends a packet for a VM to a host that does not have the VM, unless the maps are of different ages.
 		rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
-		rule(f, nexthop(setGateways), destinationNot(setEdgeVMs), goTo(chainOutbound)),
-		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot(setEdgeVMs), count(Unsolicited), drop()))
+		rule(f, nexthop(f, setGateways), destinationNot(f, setEdgeVMs), goTo(chainOutbound)),
+		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot(f, setEdgeVMs), count(Unsolicited), drop()))
 	return c
 }
 
 // unowned counts and drops a packet for a public address that belongs to no flow here.
-func (b *builder) unowned() Chain {
-	const f = IPv4Family
+func (b *builder) unowned(f Family) Chain {
 	return Chain{Name: chainUnowned, Rules: []Rule{
 		rule(f, isEthernet(), etherSource(setEdges), count(Unknown), drop()),
 		// Another host thinks that the port is ours: it has an older or a newer map.
@@ -74,56 +93,68 @@ func (b *builder) unowned() Chain {
 }
 
 // outbound lets out what source NAT will translate and tells the VM about everything else.
-func (b *builder) outbound() Chain {
-	const f = IPv4Family
-	return Chain{Name: chainOutbound, Rules: []Rule{
+func (b *builder) outbound(f Family) Chain {
+	c := Chain{Name: chainOutbound, Rules: []Rule{
 		// A VM whose device or host is gone. Outside there might be somebody else with that address.
-		rule(f, destination(setInside), count(Unreachable), rejectHostUnreachable()),
-		// Translation is decided with a flow's first packet. This flow began without: its destination was inside then.
-		rule(f, ctConfirmed(), count(Untranslated), drop()),
-		rule(f, source(setSources), protocol(setPorted), accept()),
-		rule(f, all(source(setSources), icmp("echo-request", icmpEchoRequest), accept())...),
-		rule(f, count(Refused), rejectProhibited()),
+		rule(f, destination(f, setInside), count(Unreachable), rejectHostUnreachable(f)),
 	}}
-}
-
-// output keeps what this namespace itself says to the outside inside, unless it is an ICMP error about a translated flow,
-// which conntrack gives the public address.
-func (b *builder) output() Chain {
-	const f = IPv4Family
-	return Chain{
-		Name: chainOutput, Base: &Base{Type: "filter", Hook: Output, Priority: priorityFilter},
-		Rules: []Rule{
-			rule(f, ctTranslated(), accept()),
-			// A redirected datagram, whose owner may be an edge as well.
-			rule(f, ctState("untracked", stateUntracked), accept()),
-			rule(f, nexthop(setGateways), destinationNot(setEdgeVMs), count(OwnTraffic), drop()),
-		},
+	if b.translates(f) {
+		// Translation is decided with a flow's first packet. This flow began without: its destination was inside then.
+		c.Rules = append(c.Rules, rule(f, ctConfirmed(), count(Untranslated), drop()))
 	}
+	if b.hasShared(f) {
+		c.Rules = append(c.Rules, rule(f, source(f, setShared), accept()))
+	}
+	if b.nats(f) {
+		c.Rules = append(c.Rules,
+			rule(f, source(f, setSources), protocol(setPorted), accept()),
+			rule(f, all(source(f, setSources), icmp("echo-request", icmpEchoRequest), accept())...))
+	}
+	c.Rules = append(c.Rules, rule(f, count(Refused), rejectProhibited(f)))
+	return c
 }
 
-// sourceNAT gives a new flow that leaves a public address and a port.
-func (b *builder) sourceNAT() Chain {
-	const f = IPv4Family
+// output keeps what this namespace itself says to the outside inside, unless it is an ICMP error about a flow of a public
+// address. Conntrack gives it that address, or the chain "vip_out" does.
+func (b *builder) output(f Family) Chain {
+	c := Chain{Name: chainOutput, Base: &Base{Type: "filter", Hook: Output, Priority: priorityFilter}}
+	if b.translates(f) {
+		c.Rules = append(c.Rules, rule(f, ctTranslated(), accept()))
+	}
+	c.Rules = append(c.Rules, b.outputVIPs(f)...)
+	if b.nats(f) {
+		// A redirected datagram, whose owner may be an edge as well.
+		c.Rules = append(c.Rules, rule(f, ctState("untracked", stateUntracked), accept()))
+	}
+	c.Rules = append(c.Rules, rule(f, nexthop(f, setGateways), destinationNot(f, setEdgeVMs), count(OwnTraffic), drop()))
+	return c
+}
+
+// sourceNAT gives a new flow that leaves a public address and, if it has no address for itself, a port.
+func (b *builder) sourceNAT(f Family) Chain {
 	c := Chain{Name: chainSourceNAT, Base: &Base{Type: "nat", Hook: Postrouting, Priority: prioritySourceNAT}}
-	leaves := all(nexthop(setGateways), destinationNot(setEdgeVMs))
-	if b.t.NAT.PerInterface {
+	leaves := all(nexthop(f, setGateways), destinationNot(f, setEdgeVMs))
+	if b.hasShared(f) {
+		c.Rules = append(c.Rules, rule(f, all(leaves, snatToVIP(f))...))
+	}
+	switch {
+	case !b.nats(f):
+	case b.t.NAT.PerInterface:
 		c.Rules = append(c.Rules,
 			rule(f, all(leaves, snatBySource(mapBlocks))...),
 			rule(f, all(leaves, snatBySourceAndSlot(mapOwnSlots))...))
-	} else {
-		c.Rules = append(c.Rules, rule(f, all(leaves, source(setSources), snatBySlot(mapSlots))...))
+	default:
+		c.Rules = append(c.Rules, rule(f, all(leaves, source(f, setSources), snatBySlot(mapSlots))...))
 	}
 	c.Rules = append(c.Rules, rule(f, all(leaves, count(NoBlock), drop())...))
 	return c
 }
 
 // transit keeps other hosts' translated flows, which pass an edge, out of this host's conntrack.
-func (b *builder) transit() Chain {
-	const f = IPv4Family
+func (b *builder) transit(f Family) Chain {
 	return Chain{
 		Name: chainTransit, Base: &Base{Type: "filter", Hook: Prerouting, Priority: priorityRaw},
-		Rules: []Rule{rule(f, inDevice(b.vx), source(setPublics), notrack())},
+		Rules: []Rule{rule(f, inDevice(b.vx), source(f, setPublics), notrack())},
 	}
 }
 
@@ -169,15 +200,15 @@ func (b *builder) blocks() []Set {
 	return []Set{whole, slots}
 }
 
-// hypervisorIPv6 lets VMs of the tenant talk to each other; nothing leaves to the outside and nothing comes from there.
-func (b *builder) hypervisorIPv6() Table {
-	const f = IPv6Family
+// closed lets VMs of the tenant talk to each other; nothing leaves to the outside and nothing comes from there. The tenant
+// has public addresses of the other family alone.
+func (b *builder) closed(f Family) Table {
 	t := b.eastWest(f)
 	t.Counters = append(t.Counters, Unsolicited)
 	t.Sets = []Set{b.edges(), b.edgeVMs(f)}
 	forward := &t.Chains[0]
 	forward.Rules = append(forward.Rules,
-		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot6(setEdgeVMs), count(Unsolicited), drop()))
+		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot(f, setEdgeVMs), count(Unsolicited), drop()))
 	if b.t.Edge {
 		forward.Rules = append(forward.Rules,
 			rule(f, inDevice(topology.UplinkDevice), count(Unsolicited), drop()))

@@ -22,7 +22,7 @@ const fragmentMark = 0x63756c66
 // netdev is the table that sees frames before the network stack does.
 //
 // It answers two questions about a frame from the overlay. Is it from a host that holds the tenant? And, if an edge sent it:
-// is another host the owner of the port it is for? Such a frame is sent on at once, without a route and without a conntrack
+// is another host the owner of the VIP or the port it is for? Such a frame is sent on at once, without a route and without a conntrack
 // entry. Only what comes from an edge is redirected: two hosts whose maps differ can never bounce a packet between them.
 func (b *builder) netdev() Table {
 	const f = NetdevFamily
@@ -34,12 +34,20 @@ func (b *builder) netdev() Table {
 			rule(f, isEthernet(), etherSourceNot(setRouters), count(Stranger), drop()),
 		},
 	}
-	if !b.t.Hypervisor || b.t.NAT == nil {
+	if !b.t.Hypervisor || b.t.NAT == nil && len(b.t.VIPs) == 0 {
 		t.Chains = []Chain{ingress}
 		return t
 	}
 	t.Counters = append(t.Counters, Redirected)
-	t.Sets = append(t.Sets, b.edges(), ported(), icmpErrors(), b.owners())
+	t.Sets = append(t.Sets, b.edges())
+	if b.t.NAT != nil {
+		t.Sets = append(t.Sets, ported(), icmpErrors(), b.owners())
+	}
+	for _, f := range []Family{IPv4Family, IPv6Family} {
+		if b.hasVIPs(f) {
+			t.Sets = append(t.Sets, b.vipOwners(f))
+		}
+	}
 	ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSource(setEdges), jump(chainFromEdge)))
 	t.Chains = []Chain{b.fromEdge(), ingress}
 	if b.t.Edge {
@@ -52,10 +60,25 @@ func (b *builder) netdev() Table {
 	return t
 }
 
-// fromEdge finds the owner of a packet by the port that it is for.
+// fromEdge finds the owner of a packet by the VIP or the port that it is for.
 func (b *builder) fromEdge() Chain {
+	c := Chain{Name: chainFromEdge}
+	// A VIP needs no ports, so fragments go their way as well.
+	for _, f := range []Family{IPv4Family, IPv6Family} {
+		if b.hasVIPs(f) {
+			c.Rules = append(c.Rules, rule(NetdevFamily, is(f), hopsAbove(f, 1), redirectVIP(f, b.vx)))
+		}
+	}
+	if b.t.NAT != nil {
+		c.Rules = append(c.Rules, b.portOwner()...)
+	}
+	return c
+}
+
+// portOwner finds the owner of a packet by the port that it is for.
+func (b *builder) portOwner() []Rule {
 	const f = NetdevFamily
-	return Chain{Name: chainFromEdge, Rules: []Rule{
+	return []Rule{
 		// Fragments have no ports: conntrack puts them together first, then the chain "fragments" finds their owner.
 		rule(f, isIPv4(), fragment(), setMark(fragmentMark), accept()),
 		// Nothing here checks that hops are left, in older kernels not even fwd: the network stack does.
@@ -67,7 +90,7 @@ func (b *builder) fromEdge() Chain {
 		// follows 28 bytes after the ICMP header begins, an echo identifier 32.
 		rule(f, all(isIPv4(), icmpIn(setICMPErrors), raw(8, 0x45), rawIn(17, setPorted), redirect("@th,224,16 & 0xffc0", 28, mapOwners, Redirected, b.vx))...),
 		rule(f, all(isIPv4(), icmpIn(setICMPErrors), raw(8, 0x45), raw(17, unix.IPPROTO_ICMP), raw(28, icmpEchoRequest), redirect("@th,256,16 & 0xffc0", 32, mapOwners, Redirected, b.vx))...),
-	}}
+	}
 }
 
 // fragments catches datagrams that came in fragments and are whole now, before conntrack makes an entry for them.

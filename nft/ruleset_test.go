@@ -19,6 +19,9 @@ var chapters = []struct {
 	{"Hypervisor", "A host that runs VMs of the tenant: hv1 owns ports 1024-2047 of 45.86.152.23, hv2 owns 2048-3071, edge2, which runs VMs too, " +
 		"owns 3072-3135. edge1 is an edge alone. With `portsPerInterface`, the chain srcnat has two rules instead of its first: `ip saddr map @blocks` " +
 		"for sources with one block, and `ip saddr . jhash ... map @source_slots` for those with several.", hypervisor},
+	{"Hypervisor with virtual IPs", "The same host, of a tenant that has virtual IPs of both families: 10.0.0.12, fd00::12 and VMs of hv2 have one each, 10.0.0.13 and " +
+		"fd00::13 have two. What stands here for virtual IPs is there if the tenant has one of the family, on any host; what stands here for `shared` is there if " +
+		"some private address has several.", withVIPs},
 	{"Edge", "A host that lets the tenant's public traffic in and out and runs none of its VMs.", edge},
 	{"Edge and hypervisor in one", "Here, what comes from outside arrives by the uplink, and other hosts' translated flows pass on their way out.", both},
 }
@@ -26,7 +29,7 @@ var chapters = []struct {
 // purposes say why each base chain exists, by family, chain and role; the role is left out where all agree.
 var purposes = map[string]string{
 	"netdev ingress": "Sees every frame that comes out of the VXLAN device, before the network stack. Frames of hosts that do not hold the tenant end here. " +
-		"On a hypervisor, frames of edges are looked up in `owners`: a packet for another host's port is sent on at once, with one hop less, without a route and " +
+		"On a hypervisor, frames of edges are looked up in `owners`: a packet for another host's port or virtual IP is sent on at once, with one hop less, without a route and " +
 		"without a conntrack entry. Only what comes from an edge is redirected, so two hosts with maps of different ages cannot bounce a packet between them.",
 	"netdev uplink": "The same question for what comes from outside by the host's own uplink.",
 	"ip fragments": "Fragments have no ports, so `from_edge` lets them pass, with a mark. Conntrack puts them together at priority -400; here, before conntrack looks for a flow " +
@@ -36,18 +39,29 @@ var purposes = map[string]string{
 		"the outside must be one that source NAT will translate, so nothing private gets out.",
 	"ip forward/edge": "Lets through packets from the tenant's public addresses out and packets for them in. No conntrack: the edge keeps no state, so which edge a packet takes does not matter.",
 	"ip output": "What this namespace says by itself has overlay addresses, which mean nothing outside. Errors about a translated flow may leave: conntrack gives them the public address. " +
-		"So may redirected datagrams, which are untracked.",
+		"So may errors about packets for virtual IPs, and redirected datagrams, which are untracked.",
 	"ip output/edge": "What this namespace says by itself has overlay addresses, which mean nothing outside.",
 	"ip srcnat": "Gives a new flow that leaves an address and a port of its source's blocks. The hash leaves the destination out, so a private address and port have one public port for all " +
 		"destinations (RFC 4787 REQ-1), as long as it is free. A flow without a block is dropped: it would leave with its private address.",
+	"ip vip": "Virtual IPs are translated without conntrack. A packet from the overlay or the uplink gets its private destination here, before routing; an ICMP error is about a " +
+		"packet that left from the virtual IP, so the quoted source is translated too. A packet of a VM with one virtual IP is only kept out of conntrack here. VMs of the tenant that talk to a " +
+		"virtual IP send to an edge, and come back by the overlay.",
+	"ip from_vip": "A packet that leaves gets its virtual IP here, after everything that this host may have to say to the VM about it. An ICMP error, the host's own included, is about a " +
+		"packet that came for the virtual IP: the quoted destination is translated too, and the error comes from there. What would still leave with a private address is dropped.",
+	"ip dstnat":        "A private address with several virtual IPs needs conntrack to remember which one a flow came for. New flows of such an address leave from the first, by the chain srcnat.",
 	"ip transit":       "Other hosts' flows are translated already; this host's conntrack has nothing to add and would run full.",
-	"ip6 forward":      "VMs of the tenant talk to each other. Nothing goes out and nothing comes in: a NAT gateway has IPv4 addresses alone.",
+	"ip6 forward":      "VMs of the tenant talk to each other. Without virtual IPs nothing goes out and nothing comes in: a NAT gateway has IPv4 addresses alone.",
+	"ip6 vip":          "As for IPv4. What an ICMPv6 error quotes has no checksum of its own; that of the error is corrected.",
+	"ip6 from_vip":     "As for IPv4.",
+	"ip6 dstnat":       "As for IPv4.",
+	"ip6 srcnat":       "New flows of a private address with several virtual IPs leave from the first. Nothing else of IPv6 is translated by conntrack.",
+	"ip6 output":       "As for IPv4.",
 	"ip6 forward/edge": "An edge forwards no IPv6: a NAT gateway has IPv4 addresses alone.",
 }
 
 // meanings explain the counters: what is counted, when it grows, what to do.
 var meanings = map[Counter][3]string{
-	Redirected:     {"packets for other hosts' ports, sent on to their owners", "always, with more than one hypervisor: the edge does not know the owner", "nothing; its share is the part of the traffic that takes the extra hop"},
+	Redirected:     {"packets for other hosts' ports or virtual IPs, sent on to their owners", "always, with more than one hypervisor: the edge does not know the owner", "nothing; its share is the part of the traffic that takes the extra hop"},
 	Reassembled:    {"datagrams for other hosts' ports that came in fragments, sent on", "with large UDP answers or pings", "nothing; if it is large, look for senders that ignore the path MTU"},
 	Stranger:       {"frames of senders that are no host of the tenant, dropped", "a host has left the fleet and does not know, or somebody forges VXLAN", "compare the fleets of the hosts; keep the VXLAN port closed to others"},
 	Unknown:        {"packets from outside for a public address that belong to no flow, dropped", "scans, and late packets of flows that have ended: always a little", "nothing while it is small; if connections break too, look for a lost conntrack table (restart, table full)"},
@@ -61,7 +75,8 @@ var meanings = map[Counter][3]string{
 	OwnTraffic:     {"packets of the namespace itself for the outside, dropped", "hops that ran out, answers to forged sources: a little", "nothing"},
 	ForeignSource:  {"packets from the overlay for the outside without a public address of the tenant, dropped", "a hypervisor leaks private packets, or somebody forges VXLAN", "look at the hypervisor's rules"},
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
-	NotForwardable: {"other packets on an edge, dropped", "scans of addresses that are not the tenant's, a VM that talks to its own public address", "nothing while it is small"},
+	Private:        {"packets that would have left with a private address, dropped", "when a virtual IP is taken away while packets are on their way: a handful", "run `culvert plan` if it goes on; report it if the plan is empty"},
+	NotForwardable: {"other packets on an edge, dropped", "scans of addresses that are not the tenant's or have no host, a virtual IP whose host is down", "nothing while it is small"},
 }
 
 var (

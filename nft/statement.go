@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -67,6 +68,11 @@ func isIPv4() statement {
 	return says("", &expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: reg1}, equal(0x08, 0x00))
 }
 
+// meta protocol ip6: as isIPv4.
+func isIPv6() statement {
+	return says("", &expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: reg1}, equal(0x86, 0xdd))
+}
+
 // ether saddr @SET
 func etherSource(set string) statement {
 	return says("ether saddr @"+set, load(expr.PayloadBaseLLHeader, 6, 6, reg1), in(set))
@@ -82,28 +88,27 @@ func isEthernet() statement {
 	return says("", &expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: reg1}, equal(binaryutil.NativeEndian.PutUint16(unix.ARPHRD_ETHER)...))
 }
 
-// ip saddr @SET
-func source(set string) statement { return says("ip saddr @"+set, network(12, 4, reg1), in(set)) }
+// ip saddr @SET / ip6 saddr @SET
+func source(f Family, set string) statement {
+	return says(fmt.Sprintf("%s saddr @%s", f, set), f.source(reg1), in(set))
+}
 
-// ip daddr @SET
-func destination(set string) statement { return says("ip daddr @"+set, network(16, 4, reg1), in(set)) }
+// ip daddr @SET / ip6 daddr @SET
+func destination(f Family, set string) statement {
+	return says(fmt.Sprintf("%s daddr @%s", f, set), f.destination(reg1), in(set))
+}
 
 // ip protocol @SET
 func protocol(set string) statement { return says("ip protocol @"+set, network(9, 1, reg1), in(set)) }
 
-// ip saddr != @SET
-func sourceNot(set string) statement {
-	return says("ip saddr != @"+set, network(12, 4, reg1), notIn(set))
+// ip saddr != @SET / ip6 saddr != @SET
+func sourceNot(f Family, set string) statement {
+	return says(fmt.Sprintf("%s saddr != @%s", f, set), f.source(reg1), notIn(set))
 }
 
-// ip6 saddr != @SET
-func sourceNot6(set string) statement {
-	return says("ip6 saddr != @"+set, network(8, 16, reg1), notIn(set))
-}
-
-// ip daddr != @SET
-func destinationNot(set string) statement {
-	return says("ip daddr != @"+set, network(16, 4, reg1), notIn(set))
+// ip daddr != @SET / ip6 daddr != @SET
+func destinationNot(f Family, set string) statement {
+	return says(fmt.Sprintf("%s daddr != @%s", f, set), f.destination(reg1), notIn(set))
 }
 
 // ip frag-off & 0x3fff != 0: a first or a later fragment (RFC 791: 13 bits offset, 1 bit "more").
@@ -175,9 +180,13 @@ func ifname(name string) []byte {
 	return b
 }
 
-// rt ip nexthop @SET: the route's gateway, or the destination itself if it has none.
-func nexthop(set string) statement {
-	return says("rt ip nexthop @"+set, &expr.Rt{Register: reg1, Key: expr.RtNexthop4}, in(set))
+// rt ip nexthop @SET / rt ip6 nexthop @SET: the route's gateway, or the destination itself if it has none.
+func nexthop(f Family, set string) statement {
+	key := expr.RtNexthop4
+	if f == IPv6Family {
+		key = expr.RtNexthop6
+	}
+	return says(fmt.Sprintf("rt %s nexthop @%s", f, set), &expr.Rt{Register: reg1, Key: key}, in(set))
 }
 
 // ct state STATE
@@ -240,13 +249,17 @@ func goTo(chain string) statement {
 	return says("goto "+chain, &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain})
 }
 
-// reject with icmp REASON: type 3 with the code (RFC 792, RFC 1812 section 5.2.7.1). The kernel limits the rate of ICMP errors.
-func reject(reason string, code uint8) statement {
+// reject with icmp REASON / reject with icmpv6 REASON: unreachable with the code (RFC 792, RFC 1812 section 5.2.7.1, RFC 4443
+// section 3.1). The kernel limits the rate of ICMP errors.
+func reject(f Family, reason string, code, code6 uint8) statement {
+	if f == IPv6Family {
+		return says("reject with icmpv6 "+strings.Replace(reason, "host", "addr", 1), &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: code6})
+	}
 	return says("reject with icmp "+reason, &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: code})
 }
 
-func rejectProhibited() statement      { return reject("admin-prohibited", 13) }
-func rejectHostUnreachable() statement { return reject("host-unreachable", 1) }
+func rejectProhibited(f Family) statement      { return reject(f, "admin-prohibited", 13, 1) }
+func rejectHostUnreachable(f Family) statement { return reject(f, "host-unreachable", 1, 3) }
 
 // all joins statements and lists of them.
 func all(parts ...any) []statement {

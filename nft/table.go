@@ -38,6 +38,14 @@ func (f Family) String() string {
 	return fmt.Sprintf("family %d", byte(f))
 }
 
+// address is the type of the family's addresses.
+func (f Family) address() Type {
+	if f == IPv6Family {
+		return Type{IPv6}
+	}
+	return Type{IPv4}
+}
+
 // Table is one table with everything in it.
 type Table struct {
 	Family   Family
@@ -120,14 +128,20 @@ func (b Base) hookName() string {
 // priorityName is the priority in nft's words: the name of a nearby one, and what is added.
 func (b Base) priorityName() string {
 	switch b.Priority {
+	case priorityVIP:
+		return "raw - 10"
 	case priorityRaw:
 		return "raw"
 	case priorityReassembled:
 		return "raw + 10"
 	case priorityFilter:
 		return "filter"
+	case priorityDestNAT:
+		return "dstnat"
 	case prioritySourceNAT:
 		return "srcnat"
+	case priorityVIPSource:
+		return "srcnat + 10"
 	}
 	return fmt.Sprint(b.Priority)
 }
