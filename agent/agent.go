@@ -182,7 +182,6 @@ func notBuilt(fleet *config.Fleet) []string {
 			name  string
 			there bool
 		}{
-			{"virtualIPs", len(t.VirtualIPs) > 0},
 			{"loadBalancers", len(t.LoadBalancers) > 0},
 			{"natGateway.exempt", t.NATGateway != nil && len(t.NATGateway.Exempt) > 0},
 			{"conntrack", t.Conntrack != config.ConntrackLimit{}},

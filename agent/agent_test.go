@@ -206,13 +206,13 @@ func TestNotes(t *testing.T) {
   - name: blue`, 1))
 	p := r.settle(s)
 	var want []string
-	for _, part := range []string{"virtualIPs", "natGateway.exempt", "conntrack"} {
+	for _, part := range []string{"natGateway.exempt", "conntrack"} {
 		want = append(want, part+" of tenant acme: valid, but this version does not carry it out yet")
 	}
 	if !slices.Equal(p.Notes, want) {
 		t.Errorf("notes: %q\nwant:  %q", p.Notes, want)
 	}
-	if !strings.HasSuffix(p.String(), "note: "+want[2]+"\n") {
+	if !strings.HasSuffix(p.String(), "note: "+want[1]+"\n") {
 		t.Errorf("text lacks the notes:\n%s", p)
 	}
 }

@@ -9,11 +9,17 @@ import (
 	"github.com/culvertnet/culvert/lab/script"
 )
 
-func TestNAT(t *testing.T) {
+func TestNAT(t *testing.T) { play(t, "testdata/nat/*.txtar") }
+
+func TestVIP(t *testing.T) { play(t, "testdata/vip/*.txtar") }
+
+// play plays all scenarios whose files match the pattern.
+func play(t *testing.T, pattern string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: network namespaces")
 	}
-	files, err := filepath.Glob("testdata/nat/*.txtar")
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v, %v", files, err)
 	}
