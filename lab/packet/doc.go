@@ -6,6 +6,5 @@
 //	if f.Match(p) { ... }
 //	raw, err := packet.Build(packet.Spec{Protocol: packet.UDP, Source: src, Destination: dst, TTL: 3})
 //
-// Be aware: checksums are written, not checked (virtual devices leave them to hardware that does not exist). Later fragments
-// have no ports. IPv6 extension headers other than the fragment header end the parse at the network layer.
+// Be aware: a packet with wrong checksums is read like any other, see [Packet].Intact. Later fragments have no ports. IPv6 extension headers other than the fragment header end the parse at the network layer.
 package packet

@@ -38,6 +38,8 @@ type=N[-M], code=N[-M]       ICMP type and code
 syn, rst, fin, ack           TCP flags
 ttl=A[-B], length=A[-B]      hop limit; bytes of the IP packet
 fragment                     a piece of a fragmented packet
+intact                       the checksums of IPv4, of ICMP and of a quoted IPv4 header are right
+summed                       the checksum of TCP or UDP is right, which only crafted packets have everywhere
 vni=A[-B]                    VXLAN network identifier
 inner.TERM                   the term holds for the packet that VXLAN carries
 quoted.TERM                  the term holds for the packet that an ICMP error is about
@@ -102,6 +104,8 @@ var flagTerms = map[string]func(*Packet) bool{
 	"fin":      func(p *Packet) bool { return p.Flags&FIN != 0 },
 	"ack":      func(p *Packet) bool { return p.Flags&ACK != 0 },
 	"fragment": func(p *Packet) bool { return p.Fragment },
+	"intact":   func(p *Packet) bool { return p.Intact },
+	"summed":   func(p *Packet) bool { return p.Summed },
 	"private":  func(p *Packet) bool { return isPrivate(p.Source) || isPrivate(p.Destination) },
 }
 

@@ -65,9 +65,16 @@ type Packet struct {
 	ID         uint16
 	// Quoted is the packet that an ICMP error is about.
 	Quoted *Packet
+	// Intact is true if the checksums of the IPv4 header, of ICMP and of a quoted IPv4 header were all there and are right.
+	Intact bool
+	// Summed is true if the checksum of TCP or UDP was there and is right. Virtual devices leave it to hardware that does not
+	// exist: only crafted packets have one everywhere.
+	Summed bool
 	// VNI and Inner are of VXLAN.
 	VNI   uint32
 	Inner *Packet
+	// quotedHeader is true if the checksum of the quoted header is right.
+	quotedHeader bool
 }
 
 // String prints the packet in a line, as failures show it.

@@ -130,6 +130,51 @@ func TestParseFragments(t *testing.T) {
 	}
 }
 
+// TestIntact damages every byte that a checksum covers, and some that none does.
+func TestIntact(t *testing.T) {
+	quoted := build(t, tcp4)
+	fromFour, toFour := netip.MustParseAddrPort("10.0.0.1:0"), netip.MustParseAddrPort("10.0.0.47:0")
+	fromSix, toSix := netip.MustParseAddrPort("[2001:db8::9]:0"), netip.MustParseAddrPort("[fd00::12]:0")
+	four := build(t, Spec{Protocol: ICMP, Type: Exceeded4, Payload: quoted, Source: fromFour, Destination: toFour})
+	six := build(t, Spec{Protocol: ICMP, Type: TooBig6, Payload: build(t, Spec{Protocol: UDP, Source: fromSix, Destination: toSix}), Source: toSix, Destination: fromSix})
+	for _, c := range []struct {
+		name   string
+		ip     []byte
+		filter string
+		// loose are bytes that may change: what the parser needs, what no checksum covers.
+		loose func(i int) bool
+	}{
+		{"error", four, "icmp intact", func(i int) bool { return i == 0 || i == 9 || i == 20 || i == 28 }},
+		{"error6", six, "icmp intact", func(i int) bool { return i < 8 || i == 40 || i == 48 }},
+		{"tcp", quoted, "tcp intact summed", func(i int) bool { return i == 0 || i == 9 }},
+	} {
+		f, err := ParseFilter(c.filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := ParseIP(c.ip, 0); err != nil || !f.Match(p) {
+			t.Errorf("%s: %q does not hold: %v", c.name, c.filter, err)
+		}
+		for i := range c.ip {
+			b := append([]byte{}, c.ip...)
+			b[i] ^= 0x10
+			if p, err := ParseIP(b, 0); err == nil && f.Match(p) && !c.loose(i) {
+				t.Errorf("%s: byte %d is damaged and %q holds", c.name, i, c.filter)
+			}
+		}
+		if p, err := ParseIP(c.ip[:len(c.ip)-1], 0); err != nil || f.Match(p) {
+			t.Errorf("%s: the last byte is missing and %q holds: %v", c.name, c.filter, err)
+		}
+	}
+	// The error's own checksum is right, that of the header it quotes is not.
+	damaged := append([]byte{}, quoted...)
+	damaged[10] ^= 1
+	b := build(t, Spec{Protocol: ICMP, Type: Exceeded4, Payload: damaged, Source: fromFour, Destination: toFour})
+	if p, err := ParseIP(b, 0); err != nil || p.Intact {
+		t.Errorf("a damaged quotation is intact: %v, %v", p, err)
+	}
+}
+
 func TestParseShort(t *testing.T) {
 	full := vxlan(t, 100, build(t, tcp4))
 	for n := range full {

@@ -74,7 +74,33 @@ func parseIP(b []byte, vxlanPort uint16, depth int) (*Packet, error) {
 	if p.Offset == 0 {
 		p.readTransport(payload, vxlanPort, depth)
 	}
+	p.check(b, payload)
 	return p, nil
+}
+
+// check finds out which checksums are right. A sum over data and its checksum is zero (RFC 1071 section 1).
+func (p *Packet) check(b, payload []byte) {
+	p.Intact = goodHeader(b) && (p.Quoted == nil || p.quotedHeader)
+	if p.Fragment || len(payload) == 0 || p.Length > len(b) {
+		p.Intact = p.Intact && p.Protocol != ICMP && p.Protocol != ICMPv6
+		return
+	}
+	sum := uint32(0)
+	if p.Protocol != ICMP {
+		sum = pseudoHeader(p.Source, p.Destination, p.Protocol, len(payload))
+	}
+	right := checksum(sum, payload) == 0
+	switch p.Protocol {
+	case ICMP, ICMPv6:
+		p.Intact = p.Intact && right
+	case TCP, UDP:
+		p.Summed = right
+	}
+}
+
+// goodHeader reports whether the checksum of an IPv4 header is right; IPv6 has none.
+func goodHeader(b []byte) bool {
+	return b[0]>>4 == 6 || checksum(0, b[:int(b[0]&0xf)*4]) == 0
 }
 
 // readIPv4 reads the header of RFC 791 section 3.1.
@@ -178,7 +204,7 @@ func (p *Packet) readICMP(b []byte, depth int) {
 		p.ID = binary.BigEndian.Uint16(b[4:])
 	case failure && depth < maxDepth:
 		if quoted, err := parseIP(b[8:], 0, depth+1); err == nil {
-			p.Quoted = quoted
+			p.Quoted, p.quotedHeader = quoted, goodHeader(b[8:])
 		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 const (
 	// captureBuffer is what the kernel may hold for a capture that is not read for a moment, in bytes.
 	captureBuffer = 64 << 20
-	// snapLength is how much of a packet is read: every header up to an ICMP error about a flow inside VXLAN.
-	snapLength = 512
+	// snapLength is how much of a packet is read: a whole ICMP error inside VXLAN, so that its checksum can be looked at.
+	snapLength = 2048
 	// keepPackets is how many packets a capture keeps for [Capture.Packets]; it counts all.
 	keepPackets = 1 << 16
 )
