@@ -218,9 +218,11 @@ func (b *builder) closed(f Family) Table {
 
 // eastWest is the table of a family in which VMs of the tenant talk to each other alone.
 func (b *builder) eastWest(f Family) Table {
-	return Table{Family: f, Counters: []Counter{Bounced}, Chains: []Chain{{
+	return Table{Family: f, Counters: []Counter{Bounced, Private}, Chains: []Chain{{
 		Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter},
 		Rules: []Rule{
+			// An edge has a default route before the rules of its first public address, and after those of its last.
+			rule(f, outDevice(topology.UplinkDevice), count(Private), drop()),
 			rule(f, clampMSS()...),
 			rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
 		},
