@@ -1,4 +1,4 @@
-// Command culvert makes a Linux host play its part in a fleet: NAT gateway, edge, and later virtual IPs and load balancer.
+// Command culvert makes a Linux host play its part in a fleet: NAT gateway, virtual IPs, edge, and later load balancer.
 //
 //	culvert validate -f fleet.yaml
 //	culvert allocate -f fleet.yaml
