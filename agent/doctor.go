@@ -127,8 +127,27 @@ func trialTenant(underlay netip.Addr) topology.Host {
 				Sources: []topology.Source{{Address: netip.MustParseAddr("10.0.0.1"), Blocks: []portmap.Block{block(1024)}}},
 				Owners:  []topology.Owner{{Block: block(1088), Peer: other}},
 			},
+			VIPs: trialVIPs(self, other),
 		}},
 	}
+}
+
+// trialVIPs are of each kind and family: here alone, two of one private address, elsewhere.
+func trialVIPs(self, other topology.Peer) []topology.VIP {
+	var out []topology.VIP
+	for i, pair := range [][2]string{{"192.0.2.10", "10.0.0.1"}, {"192.0.2.11", "10.0.0.2"}, {"192.0.2.12", "10.0.0.2"}, {"192.0.2.13", "10.0.0.3"}} {
+		for _, prefix := range []string{"", "2001:db8::"} { // RFC 3849
+			v := topology.VIP{
+				Public: netip.MustParseAddr(prefix + pair[0]), Private: netip.MustParseAddr(prefix + pair[1]),
+				Peer: self, Local: i < 3, Shared: i == 1 || i == 2,
+			}
+			if !v.Local {
+				v.Peer = other
+			}
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // trial builds the tenant and takes it down again.
@@ -168,7 +187,7 @@ func trial() (out []Finding) {
 		return append(out, Finding{"rules", Problem, err.Error(), remedy})
 	}
 	defer func() { _ = conn.Close() }()
-	return append(out, tried("rules", "nftables with maps, NAT, redirect", conn.Apply(nft.Diff(nil, nft.Desired(host.Tenants[0]))), remedy))
+	return append(out, tried("rules", "nftables with maps, NAT, redirect, virtual IPs", conn.Apply(nft.Diff(nil, nft.Desired(host.Tenants[0]))), remedy))
 }
 
 func removeTrial(kernel *overlay.Kernel) Finding {
