@@ -32,13 +32,19 @@ func anyFleet(t *rapid.T, label string) *config.Fleet {
 	b.WriteString("tenants:\n")
 	for n := range 2 {
 		fmt.Fprintf(&b, "  - name: t%d\n    vni: %d\n    interfaces:\n", n, n+1)
-		for v := range rapid.IntRange(1, 5).Draw(t, fmt.Sprint(label, " interfaces ", n)) {
+		interfaces := rapid.IntRange(1, 5).Draw(t, fmt.Sprint(label, " interfaces ", n))
+		for v := range interfaces {
 			host := rapid.IntRange(0, hosts-2).Draw(t, fmt.Sprint(label, " host of ", n, v))
 			fmt.Fprintf(&b, "      - {name: vm%d, host: h%d, device: tap%d-%d, mac: \"52:54:00:00:%02x:%02x\", addresses: [10.0.0.%d]}\n", v, host, n, v, n, v, v+1)
 		}
 		per := rapid.SampledFrom([]string{"portsPerHost", "portsPerInterface"}).Draw(t, fmt.Sprint(label, " claimants ", n))
 		size := 64 * rapid.IntRange(1, 40).Draw(t, fmt.Sprint(label, " size ", n))
 		fmt.Fprintf(&b, "    natGateway: {addresses: [198.51.100.%d, 198.51.100.%d], %s: %d}\n", 2*n, 2*n+1, per, size)
+		b.WriteString("    virtualIPs:\n")
+		for v := range rapid.IntRange(1, 4).Draw(t, fmt.Sprint(label, " VIPs ", n)) {
+			of := rapid.IntRange(0, interfaces-1).Draw(t, fmt.Sprint(label, " VIP of ", n, v))
+			fmt.Fprintf(&b, "      - {addresses: [203.0.113.%d], interface: vm%d}\n", 10*n+v, of)
+		}
 	}
 	fleet, err := config.Parse("fleet.yaml", []byte(b.String()))
 	if err != nil {
@@ -88,6 +94,7 @@ func TestEveryPortHasOneOwner(t *testing.T) {
 		}
 		for _, tenant := range fleet.Tenants {
 			checkTenant(t, tenant, lock, hosts, up)
+			checkVIPs(t, tenant, hosts, up)
 		}
 	})
 }
@@ -129,6 +136,42 @@ func checkTenant(t *rapid.T, tenant config.Tenant, lock *portmap.Lock, hosts map
 						t.Fatalf("tenant %s: %s sends %v to %q, want %q", tenant.Name, name, p, got, want)
 					}
 				}
+			}
+		}
+	}
+}
+
+// checkVIPs wants each VIP to be local on the host of its interface alone, everybody else to name that host, and no private
+// address to have both a VIP and a port of the NAT gateway.
+func checkVIPs(t *rapid.T, tenant config.Tenant, hosts map[string]Host, up map[string]bool) {
+	home := make(map[string]string)
+	for _, i := range tenant.Interfaces {
+		home[i.Name] = i.Host
+	}
+	for name, host := range hosts {
+		held := host.tenant(tenant.Name)
+		if held.Name == "" {
+			continue
+		}
+		if len(held.VIPs) != len(tenant.VirtualIPs) {
+			t.Fatalf("%s has %d VIPs of %d", name, len(held.VIPs), len(tenant.VirtualIPs))
+		}
+		bound := make(map[netip.Addr]int)
+		for i, v := range held.VIPs {
+			at := home[tenant.VirtualIPs[i].Interface]
+			bound[v.Private]++
+			if v.Peer.Host != at || v.Local != (at == name) || v.Down != (!up[at] && at != name) {
+				t.Fatalf("%s: %s is %+v, want it on %s", name, v.Public, v, at)
+			}
+		}
+		for _, v := range held.VIPs {
+			if v.Shared != (bound[v.Private] > 1) {
+				t.Fatalf("%s: %s has %d VIPs, shared is %v", name, v.Private, bound[v.Private], v.Shared)
+			}
+		}
+		for _, s := range held.NAT.Sources {
+			if bound[s.Address] > 0 {
+				t.Fatalf("%s: %s has a VIP and leaves through the NAT gateway", name, s.Address)
 			}
 		}
 	}
