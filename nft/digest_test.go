@@ -41,6 +41,9 @@ func TestDigestCoversTheBytecode(t *testing.T) {
 		"another device":   rule(NetdevFamily, redirect("x", 2, mapOwners, Redirected, "vx100")),
 		"and its sibling":  rule(NetdevFamily, redirect("x", 2, mapOwners, Redirected, "vx101")),
 		"another register": rule(NetdevFamily, statement{text: text, expressions: []expression{forward{deviceRegister: 1, address: 2}}}),
+		"another family":   rule(NetdevFamily, statement{text: text, expressions: []expression{forward{deviceRegister: 1, address: 2, ipv6: true}}}),
+		"a write":          rule(IPv6Family, statement{text: text, expressions: []expression{write{sourceField(IPv6Family)}}}),
+		"without checksum": rule(IPv6Family, statement{text: text, expressions: []expression{write{payload{base: expr.PayloadBaseNetworkHeader, offset: 8, length: 16}}}}),
 		"the other way":    rule(NetdevFamily, statement{text: text, expressions: []expression{forward{deviceRegister: 2, address: 1}}}),
 	} {
 		if other, taken := digests[r.Digest]; taken {
