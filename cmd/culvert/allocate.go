@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -88,18 +87,24 @@ func printLockChanges(w io.Writer, old, lock *portmap.Lock) (bool, error) {
 		_, err := fmt.Fprintln(w, "nothing to hand out: the lock is up to date")
 		return false, err
 	}
-	for _, l := range handedOut(old) {
-		if !slices.Contains(handedOut(lock), l) {
-			fmt.Fprintln(w, "-", l)
+	before, after := handedOut(old), handedOut(lock)
+	if err := printMissing(w, "-", before, after); err != nil {
+		return true, err
+	}
+	return true, printMissing(w, "+", after, before)
+}
+
+// printMissing prints the lines that are not among the others. Both are sorted.
+func printMissing(w io.Writer, sign string, lines, others []string) error {
+	for _, l := range lines {
+		if _, found := slices.BinarySearch(others, l); found {
+			continue
+		}
+		if _, err := fmt.Fprintln(w, sign, l); err != nil {
+			return err
 		}
 	}
-	before := handedOut(old)
-	for _, l := range handedOut(lock) {
-		if !slices.Contains(before, l) {
-			fmt.Fprintln(w, "+", l)
-		}
-	}
-	return true, nil
+	return nil
 }
 
 // handedOut lists what a lock hands out, a line each, sorted.
@@ -121,6 +126,6 @@ func handedOut(l *portmap.Lock) []string {
 			out = append(out, fmt.Sprintf("tenant %s: backend %s: number %d", name, backend, n))
 		}
 	}
-	slices.SortFunc(out, strings.Compare)
+	slices.Sort(out)
 	return out
 }
