@@ -7,6 +7,8 @@ import (
 	"testing"
 )
 
+const tooBig6 = 2 // RFC 4443 section 3.2
+
 // frame puts an Ethernet header before an IP packet.
 func frame(ip []byte) []byte {
 	etherType := uint16(EtherIPv4)
@@ -70,7 +72,7 @@ func TestParse(t *testing.T) {
 		},
 		{
 			"too big", build(t, Spec{
-				Protocol: ICMP, Type: TooBig6, Payload: build(t, Spec{Protocol: UDP, Source: netip.MustParseAddrPort("[fd00::12]:1"), Destination: netip.MustParseAddrPort("[2001:db8::1]:2")}),
+				Protocol: ICMP, Type: tooBig6, Payload: build(t, Spec{Protocol: UDP, Source: netip.MustParseAddrPort("[fd00::12]:1"), Destination: netip.MustParseAddrPort("[2001:db8::1]:2")}),
 				Source: netip.MustParseAddrPort("[2001:db8::9]:0"), Destination: netip.MustParseAddrPort("[fd00::12]:0"),
 			}),
 			"icmp 2001:db8::9 > fd00::12 type 2 code 0 id 0 ttl 64 length 96 about [udp [fd00::12]:1 > [2001:db8::1]:2 ttl 64 length 48]",

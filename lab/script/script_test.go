@@ -228,7 +228,7 @@ func TestMistakes(t *testing.T) {
 }
 
 func TestHelpNamesEveryCommand(t *testing.T) {
-	for _, name := range Commands() {
+	for name := range commands {
 		if !strings.Contains(Help, "\n  "+name+" ") && !strings.Contains(Help, ", "+name+" ") && !strings.Contains(Help, "\n  "+name+"\n") {
 			t.Errorf("help does not describe %s", name)
 		}
