@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -85,6 +87,13 @@ func jsonWanted(c *cli.Context) (bool, error) {
 	default:
 		return false, inputError{fmt.Errorf("output %q: want text or json", o)}
 	}
+}
+
+// printJSON prints a value for programs.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // wellFormed refuses what a command would ignore or not understand, before it does anything.

@@ -61,6 +61,12 @@ func TestExitStatus(t *testing.T) {
 		{"plan --nonsense", 1},
 		{"plan -f " + good + " -o xml", 1},
 		{"plan too many", 1},
+		{"doctor --host hv1", 2},
+		{"doctor --lock fleet.lock.yaml", 2},
+		{"doctor --namespace x", 2},
+		{"doctor --prefix x-", 2},
+		{"doctor -f " + good + " -o xml", 2},
+		{"counters -o xml", 2},
 	} {
 		var stdout, stderr bytes.Buffer
 		got := run(context.Background(), strings.Fields("culvert "+test.args), &stdout, &stderr)
