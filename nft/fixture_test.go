@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/topology"
 )
@@ -48,7 +49,7 @@ func block(first, last uint16) portmap.Block {
 func hypervisor() topology.Tenant {
 	hv2, edge1, edge2 := peer(2, "hv2", true, false), peer(3, "edge1", false, true), peer(4, "edge2", true, true)
 	return topology.Tenant{
-		Name: "acme", VNI: 100, Hypervisor: true, Self: peer(1, "hv1", true, false), Peers: []topology.Peer{hv2, edge1, edge2},
+		Name: "acme", VNI: 100, Hypervisor: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Self: peer(1, "hv1", true, false), Peers: []topology.Peer{hv2, edge1, edge2},
 		Remote: []topology.Remote{{Address: vmB, Peer: hv2}, {Address: vmE, Peer: edge2}, {Address: netip.MustParseAddr("fd00::99"), Peer: edge2}},
 		NAT: &topology.NAT{
 			Addresses: []netip.Addr{public},

@@ -58,6 +58,7 @@ func (b *builder) forward() Chain {
 		rule(f, ctState("invalid", stateInvalid), count(Invalid), drop()),
 		// Nobody sends a packet for a VM to a host that does not have the VM, unless the maps are of different ages.
 		rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
+		rule(f, nexthopIs(b.t.Nowhere.IPv4), count(Unreachable), rejectHostUnreachable()),
 		rule(f, nexthop(setGateways), destinationNot(setEdgeVMs), goTo(chainOutbound)),
 		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot(setEdgeVMs), count(Unsolicited), drop()))
 	return c
@@ -187,11 +188,17 @@ func (b *builder) hypervisorIPv6() Table {
 
 // eastWest is the table of a family in which VMs of the tenant talk to each other alone.
 func (b *builder) eastWest(f Family) Table {
-	return Table{Family: f, Counters: []Counter{Bounced}, Chains: []Chain{{
+	t := Table{Family: f, Counters: []Counter{Bounced}, Chains: []Chain{{
 		Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter},
 		Rules: []Rule{
 			rule(f, clampMSS()...),
 			rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
 		},
 	}}}
+	if f == IPv4Family {
+		// There is no way outside: the default route is there for proxy ARP alone.
+		t.Counters = append(t.Counters, Unreachable)
+		t.Chains[0].Rules = append(t.Chains[0].Rules, rule(f, nexthopIs(b.t.Nowhere.IPv4), count(Unreachable), rejectHostUnreachable()))
+	}
+	return t
 }

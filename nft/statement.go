@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -178,6 +179,11 @@ func ifname(name string) []byte {
 // rt ip nexthop @SET: the route's gateway, or the destination itself if it has none.
 func nexthop(set string) statement {
 	return says("rt ip nexthop @"+set, &expr.Rt{Register: reg1, Key: expr.RtNexthop4}, in(set))
+}
+
+// rt ip nexthop ADDRESS
+func nexthopIs(a netip.Addr) statement {
+	return says("rt ip nexthop "+a.String(), &expr.Rt{Register: reg1, Key: expr.RtNexthop4}, equal(a.AsSlice()...))
 }
 
 // ct state STATE

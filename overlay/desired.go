@@ -182,9 +182,13 @@ func (b *builder) hypervisor() {
 			out = append(out, Hop{Via: p.IPv4, Device: vx})
 		}
 	}
-	if len(out) > 0 {
-		b.add(Route{Dst: anywhereIPv4, Hops: out})
+	if len(out) == 0 {
+		// Proxy ARP answers only for what has a route by another device (net/ipv4/arp.c, arp_process): without one, VMs
+		// would not even find the way to each other. The rules refuse what takes this one.
+		b.add(Neighbour{Device: vx, IP: t.Nowhere.IPv4, MAC: t.Nowhere.MAC})
+		out = []Hop{{Via: t.Nowhere.IPv4, Device: vx}}
 	}
+	b.add(Route{Dst: anywhereIPv4, Hops: out})
 }
 
 // edge is the link to the host's namespace, the public addresses' way in, and the way out.
