@@ -252,15 +252,3 @@ func TestComparisons(t *testing.T) {
 		}
 	}
 }
-
-func TestParseStatistics(t *testing.T) {
-	got, err := parseStatistics("entries  found insert_failed drop\n00000002  0000000a 00000001 00000000\n00000002  00000001 00000010 00000003\n")
-	if err != nil || got["found"] != 11 || got["insert_failed"] != 17 || got["drop"] != 3 {
-		t.Errorf("%v, %v", got, err)
-	}
-	for _, text := range []string{"a\nx", "a\n1 2"} {
-		if _, err := parseStatistics(text); err == nil {
-			t.Errorf("read %q", text)
-		}
-	}
-}
