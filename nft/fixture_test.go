@@ -16,8 +16,8 @@ import (
 	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/topology"
 )

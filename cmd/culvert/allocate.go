@@ -30,14 +30,14 @@ func allocateCommand() *cli.Command {
 		},
 		Before: wellFormed,
 		Action: func(c *cli.Context) error {
-			fleet, err := config.Load(c.String(fleetFlag.Name))
+			fleet, err := loadFleet(c)
 			if err != nil {
 				return err
 			}
 			path := lockPath(c)
 			old, err := portmap.ReadFile(path)
 			if err != nil {
-				return err
+				return inputError{err}
 			}
 			lock, err := allocate(old, fleet, c.StringSlice("release"))
 			if err != nil {
@@ -50,7 +50,10 @@ func allocateCommand() *cli.Command {
 			if c.Bool("check") {
 				return exitStatus(statusChanges)
 			}
-			return portmap.WriteFile(path, lock)
+			if err := portmap.WriteFile(path, lock); err != nil {
+				return fmt.Errorf("nothing was written, the old lock is as it was: %w", err)
+			}
+			return nil
 		},
 	}
 }
@@ -68,7 +71,7 @@ func allocate(old *portmap.Lock, fleet *config.Fleet, release []string) (*portma
 		return nil, inputError{err}
 	}
 	if err := portmap.Prove(lock, fleet); err != nil {
-		return nil, fmt.Errorf("the allocation is wrong, nothing was written; please report this: %w", err)
+		return nil, inputError{fmt.Errorf("nothing was written: the old lock contradicts itself; restore it from where the fleet is kept:\n%w", err)}
 	}
 	return lock, nil
 }

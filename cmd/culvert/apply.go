@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -18,11 +21,11 @@ import (
 const hostLock = "/run/culvert.lock"
 
 var namespaceFlag = &cli.StringFlag{
-	Name: "namespace", Usage: "take the named network namespace for the host's own", Hidden: true,
+	Name: "namespace", Usage: "take the network namespace `NAME` for the host's own, as for a host of a lab (lab-hv1)",
 }
 
 var prefixFlag = &cli.StringFlag{
-	Name: "prefix", Usage: "put `TEXT` before the names of tenant namespaces", Hidden: true,
+	Name: "prefix", Usage: "put `TEXT` before the names of tenant namespaces, as for a host of a lab (lab-hv1-)",
 }
 
 func planCommand() *cli.Command {
@@ -62,8 +65,8 @@ func applyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "apply",
 		Usage: "make this host's kernel what the fleet says, once",
-		Description: "Prints each change and makes it. Flows that the change does not concern are not touched. A second apply changes\n" +
-			"nothing. On a failure the rest is still done; run it again after the remedy.\n\n" +
+		Description: "Prints the changes, then makes them. Flows that the change does not concern are not touched. A second apply changes\n" +
+			"nothing. What fails is said at the end, the rest is still done; run it again after the remedy.\n\n" +
 			"Example:\n   culvert apply -f fleet.yaml --host hv1",
 		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
 		Before: wellFormedAsRoot,
@@ -114,6 +117,9 @@ func withPlan(c *cli.Context, f func(*agent.Agent, agent.Plan) error) error {
 		return err
 	}
 	return withAgent(c, name, func(a *agent.Agent) error {
+		if _, ok := lock.Hosts[name]; !ok {
+			return inputError{fmt.Errorf("the fleet has no host %q; name one of %s with --host", name, strings.Join(slices.Sorted(maps.Keys(lock.Hosts)), ", "))}
+		}
 		p, err := a.Plan(fleet, lock)
 		if err != nil {
 			return err
