@@ -14,12 +14,16 @@ import (
 )
 
 // Play builds the lab, plays the story and takes the lab down. It returns an error for the first thing that is not as told.
-func Play(ctx context.Context, out io.Writer, tools Tools) (err error) {
+func Play(ctx context.Context, out io.Writer, tools Tools) error {
+	return play(ctx, out, tools, "demo")
+}
+
+func play(ctx context.Context, out io.Writer, tools Tools, labName string) (err error) {
 	// What a story that was killed left behind.
 	if err := lab.Down(labName); err != nil {
 		return err
 	}
-	s, err := newStage(ctx, out, tools)
+	s, err := newStage(ctx, out, tools, labName)
 	if err != nil {
 		return err
 	}
