@@ -15,8 +15,8 @@ type Facts struct {
 	// Underlay is the device with the host's underlay address and its MTU in bytes; empty if no device has it.
 	Underlay    string
 	UnderlayMTU int
-	// Devices are the links of the host's namespace.
-	Devices map[string]bool
+	// Devices are the links of the host's namespace; Addressed are those that have an address that is not link-local.
+	Devices, Addressed map[string]bool
 }
 
 // Encapsulation overhead in bytes: inner Ethernet 14, VXLAN 8, UDP 8, and the outer IP header (RFC 7348 section 5).
@@ -119,7 +119,11 @@ func checkDevices(host topology.Host, t topology.Tenant, facts Facts) error {
 		case "lo", topology.UplinkDevice, t.Device():
 			use = "a device that every namespace of the tenant has"
 		default:
-			continue
+			if !facts.Addressed[i.Device] {
+				continue
+			}
+			// A typo, most likely: moved away, it would come back without the addresses.
+			use = "in use by the host itself, it has addresses; remove them if it is the VM's"
 		}
 		return fmt.Errorf("interface %s of tenant %s: device %s is %s; name the VM's device in the fleet", i.Name, t.Name, i.Device, use)
 	}
