@@ -32,10 +32,16 @@ func examine(host topology.Host, observed overlay.Observed) []Finding {
 	if facts.Underlay == "" {
 		facts.Underlay, facts.UnderlayMTU = "underlay", 1500 // found missing above; the devices can be looked at all the same
 	}
-	if desired, err := overlay.Desired(host, facts); err == nil {
-		for _, w := range overlay.Diff(observed, desired).Waiting {
-			out = append(out, Finding{"devices", Advice, w.String(), "it is attached by the next apply once it is there"})
-		}
+	desired, err := overlay.Desired(host, facts)
+	if err != nil {
+		return append(out, Finding{"fleet", Problem, err.Error(), "until then, plan and apply refuse this host"})
+	}
+	waiting := overlay.Diff(observed, desired).Waiting
+	for _, w := range waiting {
+		out = append(out, Finding{"devices", Advice, w.String(), "it is attached by the next apply once it is there"})
+	}
+	if len(waiting) == 0 {
+		out = append(out, Finding{Check: "devices", Level: Fine, Detail: "all that the fleet names are there"})
 	}
 	return out
 }

@@ -44,9 +44,10 @@ func TestExamine(t *testing.T) {
 		facts      overlay.Facts
 		want       []string // level and check of each finding
 	}{
-		{"an edge", "edge1", overlay.Facts{Underlay: "eth0", UnderlayMTU: 1550, Devices: map[string]bool{"eth0": true, "eth1": true}}, []string{"ok underlay"}},
+		{"an edge", "edge1", overlay.Facts{Underlay: "eth0", UnderlayMTU: 1550, Devices: map[string]bool{"eth0": true, "eth1": true}}, []string{"ok underlay", "ok devices"}},
 		{"no uplink", "edge1", overlay.Facts{Underlay: "eth0", UnderlayMTU: 1550, Devices: map[string]bool{"eth0": true}}, []string{"ok underlay", "problem uplink", "advice devices"}},
 		{"no VM yet", "hv1", overlay.Facts{Underlay: "eth0", UnderlayMTU: 1550, Devices: map[string]bool{"eth0": true, "tap-a": true}}, []string{"ok underlay", "advice devices"}},
+		{"an MTU that plan refuses", "hv1", overlay.Facts{Underlay: "eth0", UnderlayMTU: 1300}, []string{"advice underlay", "problem fleet"}},
 		{"no underlay and no VM yet", "hv1", overlay.Facts{Devices: map[string]bool{"tap-a": true}}, []string{"problem underlay", "advice devices"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
