@@ -24,7 +24,7 @@ func (b *builder) hypervisorIPv4() Table {
 	t := Table{
 		Family:   IPv4Family,
 		Counters: []Counter{Unknown, SecondHand, Bounced, Invalid, Unsolicited, Refused, Untranslated, Unreachable, NoBlock, OwnTraffic, Reassembled},
-		Sets:     []Set{b.edges(), b.edgeVMs(IPv4Family), b.publics(), b.gateways(), b.inside(), b.sources(), ported(), b.owners()},
+		Sets:     []Set{b.edges(), b.publics(), b.inside(IPv4Family), b.sources(), ported(), b.owners()},
 		Chains:   []Chain{b.fragments(), b.toOwner(), b.forward(), b.unowned(), b.outbound(), b.output(), b.sourceNAT()},
 	}
 	t.Sets = append(t.Sets, b.blocks()...)
@@ -58,9 +58,14 @@ func (b *builder) forward() Chain {
 		rule(f, ctState("invalid", stateInvalid), count(Invalid), drop()),
 		// Nobody sends a packet for a VM to a host that does not have the VM, unless the maps are of different ages.
 		rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
-		rule(f, nexthopIs(b.t.Nowhere.IPv4), count(Unreachable), rejectHostUnreachable()),
-		rule(f, nexthop(setGateways), destinationNot(setEdgeVMs), goTo(chainOutbound)),
-		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot(setEdgeVMs), count(Unsolicited), drop()))
+		rule(f, destinationNot(setInside), goTo(chainOutbound)))
+	if b.t.Edge {
+		// The route to a VM is missing.
+		c.Rules = append(c.Rules, rule(f, outDevice(topology.UplinkDevice), count(Unreachable), rejectHostUnreachable()))
+	}
+	c.Rules = append(c.Rules,
+		// From VM to VM, or an ICMP error about it. Hosts themselves are nobody's to talk to.
+		rule(f, inDevice(b.vx), sourceNot(setInside), count(Unsolicited), drop()))
 	return c
 }
 
@@ -78,10 +83,15 @@ func (b *builder) unowned() Chain {
 func (b *builder) outbound() Chain {
 	const f = IPv4Family
 	return Chain{Name: chainOutbound, Rules: []Rule{
-		// A VM whose device or host is gone. Outside there might be somebody else with that address.
-		rule(f, destination(setInside), count(Unreachable), rejectHostUnreachable()),
+		// No edge is left.
+		rule(f, nexthopIs(b.t.Nowhere.IPv4), count(Unreachable), rejectHostUnreachable()),
 		// Translation is decided with a flow's first packet. This flow began without: its destination was inside then.
 		rule(f, ctConfirmed(), count(Untranslated), drop()),
+		// Routers must not forward link-local addresses (RFC 3927 section 7); behind an edge, they may be its own machine's.
+		rule(f, destinationIn(linkLocal), count(Refused), rejectProhibited()),
+		rule(f, destinationIn(b.t.Overlay), count(Refused), rejectProhibited()),
+		// Options such as record route would carry addresses of the inside out (RFC 791 section 3.1).
+		rule(f, hasOptions(), count(Refused), rejectProhibited()),
 		rule(f, source(setSources), protocol(setPorted), accept()),
 		rule(f, all(source(setSources), icmp("echo-request", icmpEchoRequest), accept())...),
 		rule(f, count(Refused), rejectProhibited()),
@@ -98,7 +108,7 @@ func (b *builder) output() Chain {
 			rule(f, ctTranslated(), accept()),
 			// A redirected datagram, whose owner may be an edge as well.
 			rule(f, ctState("untracked", stateUntracked), accept()),
-			rule(f, nexthop(setGateways), destinationNot(setEdgeVMs), count(OwnTraffic), drop()),
+			rule(f, destinationNot(setInside), count(OwnTraffic), drop()),
 		},
 	}
 }
@@ -107,7 +117,7 @@ func (b *builder) output() Chain {
 func (b *builder) sourceNAT() Chain {
 	const f = IPv4Family
 	c := Chain{Name: chainSourceNAT, Base: &Base{Type: "nat", Hook: Postrouting, Priority: prioritySourceNAT}}
-	leaves := all(nexthop(setGateways), destinationNot(setEdgeVMs))
+	leaves := all(destinationNot(setInside))
 	if b.t.NAT.PerInterface {
 		c.Rules = append(c.Rules,
 			rule(f, all(leaves, snatBySource(mapBlocks))...),
@@ -174,31 +184,30 @@ func (b *builder) blocks() []Set {
 func (b *builder) hypervisorIPv6() Table {
 	const f = IPv6Family
 	t := b.eastWest(f)
-	t.Counters = append(t.Counters, Unsolicited)
-	t.Sets = []Set{b.edges(), b.edgeVMs(f)}
-	forward := &t.Chains[0]
-	forward.Rules = append(forward.Rules,
-		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot6(setEdgeVMs), count(Unsolicited), drop()))
 	if b.t.Edge {
-		forward.Rules = append(forward.Rules,
-			rule(f, inDevice(topology.UplinkDevice), count(Unsolicited), drop()))
+		forward := &t.Chains[0]
+		forward.Rules = append(forward.Rules, rule(f, inDevice(topology.UplinkDevice), count(Unsolicited), drop()))
 	}
 	return t
 }
 
 // eastWest is the table of a family in which VMs of the tenant talk to each other alone.
 func (b *builder) eastWest(f Family) Table {
-	t := Table{Family: f, Counters: []Counter{Bounced}, Chains: []Chain{{
-		Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter},
-		Rules: []Rule{
-			rule(f, clampMSS()...),
-			rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
-		},
-	}}}
-	if f == IPv4Family {
-		// There is no way outside: the default route is there for proxy ARP alone.
-		t.Counters = append(t.Counters, Unreachable)
-		t.Chains[0].Rules = append(t.Chains[0].Rules, rule(f, nexthopIs(b.t.Nowhere.IPv4), count(Unreachable), rejectHostUnreachable()))
+	reject, from, to := rejectHostUnreachable(), sourceNot(setInside), destinationNot(setInside)
+	if f == IPv6Family {
+		reject, from, to = rejectHostUnreachable6(), sourceNot6(setInside), destinationNot6(setInside)
 	}
-	return t
+	return Table{
+		Family: f, Counters: []Counter{Bounced, Unreachable, Unsolicited}, Sets: []Set{b.inside(f)},
+		Chains: []Chain{{
+			Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter},
+			Rules: []Rule{
+				rule(f, clampMSS()...),
+				rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
+				// There is no way outside: the default route, if there is one, is for proxy ARP.
+				rule(f, to, count(Unreachable), reject),
+				rule(f, inDevice(b.vx), from, count(Unsolicited), drop()),
+			},
+		}},
+	}
 }

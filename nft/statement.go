@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/google/nftables/binaryutil"
@@ -107,6 +108,28 @@ func destinationNot(set string) statement {
 	return says("ip daddr != @"+set, network(16, 4, reg1), notIn(set))
 }
 
+// ip6 daddr != @SET
+func destinationNot6(set string) statement {
+	return says("ip6 daddr != @"+set, network(24, 16, reg1), notIn(set))
+}
+
+// ip daddr PREFIX
+func destinationIn(p netip.Prefix) statement {
+	text := "ip daddr " + p.String()
+	if p.Bits()%8 == 0 {
+		return says(text, network(16, uint32(p.Bits()/8), reg1), equal(p.Addr().AsSlice()[:p.Bits()/8]...))
+	}
+	bits := net.CIDRMask(p.Bits(), p.Addr().BitLen())
+	return says(text, network(16, 4, reg1), mask(reg1, bits...), equal(p.Addr().AsSlice()...))
+}
+
+var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
+
+// ip hdrlength != 5: in words of four bytes
+func hasOptions() statement {
+	return says("ip hdrlength != 5", network(0, 1, reg1), mask(reg1, 0x0f), &expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{5}})
+}
+
 // ip frag-off & 0x3fff != 0: a first or a later fragment (RFC 791: 13 bits offset, 1 bit "more").
 func fragment() statement {
 	return says("ip frag-off & 16383 != 0", network(6, 2, reg1), mask(reg1, 0x3f, 0xff), &expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{0, 0}})
@@ -174,11 +197,6 @@ func ifname(name string) []byte {
 	b := make([]byte, unix.IFNAMSIZ)
 	copy(b, name)
 	return b
-}
-
-// rt ip nexthop @SET: the route's gateway, or the destination itself if it has none.
-func nexthop(set string) statement {
-	return says("rt ip nexthop @"+set, &expr.Rt{Register: reg1, Key: expr.RtNexthop4}, in(set))
 }
 
 // rt ip nexthop ADDRESS
@@ -253,6 +271,12 @@ func reject(reason string, code uint8) statement {
 
 func rejectProhibited() statement      { return reject("admin-prohibited", 13) }
 func rejectHostUnreachable() statement { return reject("host-unreachable", 1) }
+
+// reject with icmpv6 addr-unreachable: type 1 code 3 (RFC 4443 section 3.1).
+func rejectHostUnreachable6() statement {
+	const addressUnreachable = 3
+	return says("reject with icmpv6 addr-unreachable", &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: addressUnreachable})
+}
 
 // all joins statements and lists of them.
 func all(parts ...any) []statement {

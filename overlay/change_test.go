@@ -180,7 +180,7 @@ func TestWaiting(t *testing.T) {
 		r.apply(p)
 		r.settled(h)
 	}
-	if out := r.ip("culvert-acme", "route show 10.0.0.12"); out != "" {
+	if out := strings.TrimSpace(r.ip("culvert-acme", "route show 10.0.0.12")); out != "unreachable 10.0.0.12 proto 146 metric 1073741824" {
 		t.Errorf("a VM without device has a route: %s", out)
 	}
 	r.device("tap-a", "out0")

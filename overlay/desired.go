@@ -64,11 +64,12 @@ func portSysctls(device string) []Sysctl {
 	}
 }
 
-// edgeSysctls are the parameters of the devices in an edge's own namespace that public traffic passes.
+// edgeSysctls are the parameters of the devices in an edge's own namespace that public traffic passes. Only what has a way
+// back by the tenant's device comes in by it (RFC 3704 section 2.2): its public addresses, whatever the rules are at that moment.
 func edgeSysctls(device string) []Sysctl {
 	return []Sysctl{
 		{Path: "net/ipv4/conf/" + device + "/forwarding", Value: "1", Device: device, at: stageForwarding},
-		{Path: "net/ipv4/conf/" + device + "/rp_filter", Value: "0", Device: device, at: stageLinkSysctl},
+		{Path: "net/ipv4/conf/" + device + "/rp_filter", Value: "1", Device: device, at: stageLinkSysctl},
 	}
 }
 
@@ -173,8 +174,12 @@ func (b *builder) hypervisor() {
 			b.add(
 				Neighbour{Device: i.Device, IP: a, MAC: i.MAC, port: true},
 				Route{Dst: host(a), Hops: []Hop{{Device: i.Device}}, late: true},
+				Fallback{Dst: host(a)},
 			)
 		}
+	}
+	for _, a := range t.Unreachable {
+		b.add(Fallback{Dst: host(a)})
 	}
 	// A host that is an edge itself goes out by its own uplink.
 	if t.Edge {
