@@ -3,14 +3,14 @@
 export CGO_ENABLED = 0
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GOFLAGS_BUILD = -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+BUILDFLAGS = -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 
 # Arguments for the full kernel's tests, as in: make test-vm VM='-v -run Redirect ./nft'
 VM =
 
 .PHONY: build
 build:
-	go build $(GOFLAGS_BUILD) -o culvert ./cmd/culvert
+	go build $(BUILDFLAGS) -o culvert ./cmd/culvert
 
 .PHONY: setup
 setup:
@@ -21,10 +21,6 @@ setup:
 .PHONY: test
 test: setup lint build/vm build/report
 	build/report 'host=go test -json -count=1 -timeout 20m ./...' 'full!=build/vm -json'
-
-.PHONY: test-unit
-test-unit:
-	go test ./...
 
 .PHONY: test-vm
 test-vm: setup build/vm

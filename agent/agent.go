@@ -3,7 +3,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/culvertnet/culvert/config"
@@ -193,13 +192,4 @@ func notBuilt(fleet *config.Fleet) []string {
 		}
 	}
 	return out
-}
-
-// Overlay returns the overlay address of a host, for those who look at routes and neighbours.
-func Overlay(fleet *config.Fleet, lock *portmap.Lock, host string) (netip.Addr, bool) {
-	id, ok := lock.Hosts[host]
-	if !ok {
-		return netip.Addr{}, false
-	}
-	return topology.OverlayIPv4(fleet.Overlay, id), true
 }

@@ -53,8 +53,7 @@ func CountersIn(ns *netns.NS) (counters map[string]nft.Count, err error) {
 	return conn.Counters()
 }
 
-// conntrack adds what the namespace's conntrack has dropped (net/netfilter/nf_conntrack_standalone.c, ct_cpu_seq_show): a line
-// of names, then a line of hexadecimal numbers for each CPU.
+// conntrack adds what the namespace's conntrack has dropped.
 func conntrack(ns *netns.NS, into map[string]nft.Count) error {
 	return ns.Do(func() error {
 		text, err := os.ReadFile("/proc/thread-self/net/stat/nf_conntrack")
@@ -64,21 +63,33 @@ func conntrack(ns *netns.NS, into map[string]nft.Count) error {
 		if err != nil {
 			return err
 		}
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		names := strings.Fields(lines[0])
-		for _, line := range lines[1:] {
-			for i, field := range strings.Fields(line) {
-				if i >= len(names) || names[i] != "insert_failed" && names[i] != "drop" {
-					continue
-				}
-				n, err := strconv.ParseUint(field, 16, 64)
-				if err != nil {
-					return fmt.Errorf("read conntrack's statistics: %w", err)
-				}
-				name := "conntrack/" + names[i]
-				into[name] = nft.Count{Packets: into[name].Packets + n}
+		all, err := ParseConntrack(string(text))
+		if err != nil {
+			return err
+		}
+		for _, name := range []string{"insert_failed", "drop"} {
+			if n, ok := all[name]; ok {
+				into["conntrack/"+name] = nft.Count{Packets: n}
 			}
 		}
 		return nil
 	})
+}
+
+// ParseConntrack reads conntrack's statistics, summed over the CPUs: a line of names, then a line of hexadecimal numbers for
+// each CPU (net/netfilter/nf_conntrack_standalone.c, ct_cpu_seq_show).
+func ParseConntrack(text string) (map[string]uint64, error) {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	names := strings.Fields(lines[0])
+	out := make(map[string]uint64, len(names))
+	for _, line := range lines[1:] {
+		for i, field := range strings.Fields(line) {
+			n, err := strconv.ParseUint(field, 16, 64)
+			if err != nil || i >= len(names) {
+				return nil, fmt.Errorf("conntrack statistics: unexpected line %q", line)
+			}
+			out[names[i]] += n
+		}
+	}
+	return out, nil
 }

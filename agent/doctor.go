@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -45,13 +46,13 @@ func Doctor() []Finding {
 	out := []Finding{{Check: "privileges", Level: Fine, Detail: "root"}, release()}
 	out = append(out, ipv6(), forwarding())
 	out = append(out, trial()...)
-	return append(out, conntrackSize(), module("ip_vs", "IPVS (load balancer)"), module("nf_flow_table", "flowtables (fast path)"))
+	return append(out, conntrackSize(), module("/", "ip_vs", "IPVS (load balancer)"), module("/", "nf_flow_table", "flowtables (fast path)"))
 }
 
 func release() Finding {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
-		return Finding{"kernel", Problem, err.Error(), "none"}
+		return Finding{"kernel", Problem, err.Error(), "run it where uname(2) is not denied, on the host rather than in a container"}
 	}
 	return Finding{Check: "kernel", Level: Fine, Detail: "Linux " + unix.ByteSliceToString(u.Release[:])}
 }
@@ -83,16 +84,17 @@ func conntrackSize() Finding {
 	return Finding{Check: "conntrack", Level: Fine, Detail: "at most " + strings.TrimSpace(string(value)) + " entries in each namespace"}
 }
 
-// module reports a feature that later versions use. It is there if its module is loaded, built in or can be found.
-func module(name, feature string) Finding {
+// module reports a feature that later versions use. It is there if its module is loaded, built in or can be found below
+// root, the host's "/".
+func module(root, name, feature string) Finding {
 	f := Finding{Check: feature, Level: Fine, Detail: "available"}
-	if _, err := os.Stat("/sys/module/" + name); err == nil {
+	if _, err := os.Stat(filepath.Join(root, "sys/module", name)); err == nil {
 		return f
 	}
 	var u unix.Utsname
 	if err := unix.Uname(&u); err == nil {
 		for _, list := range []string{"modules.dep", "modules.builtin"} {
-			data, err := os.ReadFile("/lib/modules/" + unix.ByteSliceToString(u.Release[:]) + "/" + list)
+			data, err := os.ReadFile(filepath.Join(root, "lib/modules", unix.ByteSliceToString(u.Release[:]), list))
 			if err == nil && strings.Contains(string(data), "/"+name+".ko") {
 				return f
 			}
@@ -121,7 +123,7 @@ func trialTenant(underlay netip.Addr) topology.Host {
 	return topology.Host{
 		Name: "trial", Underlay: underlay, Port: 4789,
 		Tenants: []topology.Tenant{{
-			Name: "trial", VNI: 1, Hypervisor: true, Edge: true, Self: self, Peers: []topology.Peer{other},
+			Name: "trial", VNI: 1, Hypervisor: true, Edge: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay().IPv4, Self: self, Peers: []topology.Peer{other},
 			NAT: &topology.NAT{
 				Addresses: []netip.Addr{public}, PerInterface: true,
 				Sources: []topology.Source{{Address: netip.MustParseAddr("10.0.0.1"), Blocks: []portmap.Block{block(1024)}}},
@@ -213,46 +215,4 @@ func tried(check, fine string, err error, remedy string) Finding {
 		return Finding{check, Problem, err.Error(), remedy}
 	}
 	return Finding{Check: check, Level: Fine, Detail: fine}
-}
-
-// Examine checks the host against its part in the fleet: addresses, MTU, devices.
-func (a *Agent) Examine(fleet *config.Fleet, lock *portmap.Lock) []Finding {
-	host, err := topology.For(fleet, lock, a.name)
-	if err != nil {
-		return []Finding{{"fleet", Problem, err.Error(), "correct the fleet, or name this host with --host"}}
-	}
-	observed, err := a.kernel.Observe(host.Underlay)
-	if err != nil {
-		return []Finding{{"kernel", Problem, err.Error(), "see the message"}}
-	}
-	out := []Finding{underlay(host, observed.Facts)}
-	if host.Uplink != "" && !observed.Facts.Devices[host.Uplink] {
-		out = append(out, Finding{"uplink", Problem, "no device " + host.Uplink, "create it, or correct uplink of host " + host.Name})
-	}
-	facts := observed.Facts
-	if facts.Underlay == "" {
-		facts.Underlay, facts.UnderlayMTU = "underlay", 1500 // found missing above; the devices can be looked at all the same
-	}
-	if desired, err := overlay.Desired(host, facts); err == nil {
-		for _, w := range overlay.Diff(observed, desired).Waiting {
-			out = append(out, Finding{"devices", Advice, w.String(), "it is attached by the next apply once it is there"})
-		}
-	}
-	return out
-}
-
-func underlay(host topology.Host, facts overlay.Facts) Finding {
-	const vmMTU = 1500
-	if facts.Underlay == "" {
-		return Finding{"underlay", Problem, fmt.Sprintf("no device has %s", host.Underlay), "assign the address, or correct underlay of host " + host.Name}
-	}
-	mtu := overlay.MTU(host.Underlay, facts.UnderlayMTU)
-	detail := fmt.Sprintf("%s has %s and MTU %d: VMs can send %d bytes", facts.Underlay, host.Underlay, facts.UnderlayMTU, mtu)
-	if mtu < vmMTU {
-		return Finding{
-			"underlay", Advice, detail,
-			fmt.Sprintf("raise the MTU of the underlay to %d or more, or expect VMs with MTU 1500 to be told to send less", facts.UnderlayMTU+vmMTU-mtu),
-		}
-	}
-	return Finding{Check: "underlay", Level: Fine, Detail: detail}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/portmap"
@@ -176,17 +178,22 @@ func (r *rig) settled(s site) {
 	}
 }
 
-// eventually applies until it works: a namespace that is removed by name ends a moment later.
+// eventually applies until it works: a namespace that is removed by name ends a moment later, and until then its devices
+// are in the way (EEXIST). Any other failure is one.
 func (r *rig) eventually(s site) {
 	r.Helper()
-	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		if err = r.Apply(r.plan(s)); err == nil {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+		err := r.Apply(r.plan(s))
+		if err == nil {
 			r.settled(s)
 			return
 		}
+		if !errors.Is(err, unix.EEXIST) || time.Now().After(deadline) {
+			r.Fatal(err)
+		}
 	}
-	r.Fatal(err)
 }
 
 // safe checks that no VM's device is where rules are missing.

@@ -38,16 +38,6 @@ func (m MAC) String() string {
 // MarshalText returns what [MAC.String] returns; it never fails.
 func (m MAC) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText is [ParseMAC].
-func (m *MAC) UnmarshalText(text []byte) error {
-	parsed, err := ParseMAC(string(text))
-	if err != nil {
-		return err
-	}
-	*m = parsed
-	return nil
-}
-
 // IsMulticast reports whether the address is a group's: the lowest bit of the first byte (IEEE 802 section 8.2.2).
 func (m MAC) IsMulticast() bool { return m[0]&1 != 0 }
 

@@ -142,9 +142,6 @@ func Down(name string) error {
 // Down removes this lab; see the function [Down].
 func (l *Lab) Down() error { return Down(l.opts.Name) }
 
-// Name is the lab's name.
-func (l *Lab) Name() string { return l.opts.Name }
-
 // Fleet is the fleet that the hardware was last built for. It must not be changed.
 func (l *Lab) Fleet() *config.Fleet {
 	l.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/topology"
 )
 
 // Nodes that every lab has.
@@ -44,7 +45,7 @@ func vmNamespace(prefix string, vm VM) string {
 func (l *Lab) HostPrefix(host string) string { return l.prefix + host + "-" }
 
 func tenantNamespace(prefix, host, tenant string) string {
-	return prefix + host + "-culvert-" + tenant
+	return prefix + host + "-" + topology.NamespacePrefix + tenant
 }
 
 // Namespace translates a node's name to that of its namespace:

@@ -31,19 +31,16 @@ var (
 // Names of sets and maps.
 const (
 	setRouters    = "routers"      // the router MACs of all hosts that hold the tenant
-	setEdges      = "edges"        // the MACs that edges send from
-	setEdgeVMs    = "edge_vms"     // private addresses of VMs that run on an edge
+	setEdges      = "edges"        // the MACs that packets from outside come from
 	setPublics    = "publics"      // the tenant's public addresses
-	setGateways   = "gateways"     // the next hops that lead outside
 	setSources    = "sources"      // private addresses that may leave through the NAT gateway
-	setInside     = "inside"       // private addresses that are never outside, though they may have no route
+	setInside     = "inside"       // the tenant's own addresses: VMs and hosts
 	setPorted     = "ported"       // protocols whose header begins with two ports
 	setICMPErrors = "icmp_errors"  // ICMP types that carry the packet they are about
 	mapOwners     = "owners"       // other hosts' blocks
 	mapBlocks     = "blocks"       // sources with one block
 	mapSlots      = "slots"        // blocks that all sources share
 	mapOwnSlots   = "source_slots" // sources with several blocks of their own
-	setVMs        = "vms"          // the private addresses of all VMs of the tenant
 	setVIPVMs     = "vip_vms"      // private addresses of this host's VMs that have one VIP
 	setShared     = "shared"       // private addresses of this host's VMs that have several
 	mapVIPIn      = "vip_in"       // VIPs of this host's VMs, and what they stand for
@@ -130,11 +127,12 @@ func (b *builder) routers() Set {
 	return s
 }
 
-// edges are the senders whose packets come straight from outside.
+// edges are the senders whose packets come straight from outside. An edge that is a hypervisor too has looked the owner up
+// before it sends: two such hosts with different maps would bounce a packet between them.
 func (b *builder) edges() Set {
 	s := set(setEdges, Type{MAC})
 	for _, p := range b.t.Peers {
-		if p.Edge {
+		if p.Edge && !p.Hypervisor {
 			s.Elements[string(Value{}.mac(p.MAC))] = ""
 		}
 	}
@@ -152,57 +150,27 @@ func (b *builder) publics(f Family) Set {
 	return s
 }
 
-// gateways are the next hops of the default route.
-func (b *builder) gateways(f Family) Set {
-	s := set(setGateways, f.address())
-	if b.t.Edge {
-		to := topology.UplinkHost
-		if f == IPv6Family {
-			to = topology.UplinkHost6
-		}
-		s.Elements[key(to)] = ""
-		return s
-	}
-	for _, p := range b.t.Peers {
-		switch {
-		case !p.Edge:
-		case f == IPv4Family:
-			s.Elements[key(p.IPv4)] = ""
-		default:
-			s.Elements[key(p.IPv6)] = ""
-		}
-	}
-	return s
-}
-
-// edgeVMs are the VMs on hosts that are edges too. Neither the next hop nor the sender's MAC tells their traffic from that
-// with the outside.
-func (b *builder) edgeVMs(f Family) Set {
-	s := set(setEdgeVMs, f.address())
-	for _, r := range b.t.Remote {
-		if r.Peer.Edge && r.Address.Is4() == (f == IPv4Family) {
-			s.Elements[key(r.Address)] = ""
-		}
-	}
-	return s
-}
-
-// inside are the VMs of this host, whose devices may be missing, and of hosts that are down. Their addresses have no route
-// then, and would take the default route.
+// inside are the tenant's own addresses: its VMs', wherever they run and whether or not they are there, and its hosts' overlay
+// addresses, which ICMP errors come from. Everything else is outside. The rules decide by this set alone: routes may change a
+// moment earlier or later, or be lost.
 func (b *builder) inside(f Family) Set {
 	s := set(setInside, f.address())
-	add := func(a netip.Addr) {
-		if a.Is4() == (f == IPv4Family) {
-			s.Elements[key(a)] = ""
+	add := func(addrs ...netip.Addr) {
+		for _, a := range addrs {
+			if a.Is4() == (f == IPv4Family) {
+				s.Elements[key(a)] = ""
+			}
 		}
 	}
 	for _, i := range b.t.Interfaces {
-		for _, a := range i.Addresses {
-			add(a)
-		}
+		add(i.Addresses...)
 	}
-	for _, a := range b.t.Unreachable {
-		add(a)
+	for _, r := range b.t.Remote {
+		add(r.Address)
+	}
+	add(b.t.Unreachable...)
+	for _, p := range append(b.t.Peers, b.t.Self) {
+		add(p.IPv4, p.IPv6)
 	}
 	return s
 }

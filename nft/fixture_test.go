@@ -49,7 +49,11 @@ func block(first, last uint16) portmap.Block {
 func hypervisor() topology.Tenant {
 	hv2, edge1, edge2 := peer(2, "hv2", true, false), peer(3, "edge1", false, true), peer(4, "edge2", true, true)
 	return topology.Tenant{
-		Name: "acme", VNI: 100, Hypervisor: true, Self: peer(1, "hv1", true, false), Peers: []topology.Peer{hv2, edge1, edge2},
+		Name: "acme", VNI: 100, Hypervisor: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay().IPv4, Self: peer(1, "hv1", true, false), Peers: []topology.Peer{hv2, edge1, edge2},
+		Interfaces: []config.Interface{
+			{Name: "vm-a", Host: "hv1", Device: "tap-a", Addresses: []netip.Addr{vmA}},
+			{Name: "vm-c", Host: "hv1", Device: "tap-c", Addresses: []netip.Addr{vmC}},
+		},
 		Remote: []topology.Remote{{Address: vmB, Peer: hv2}, {Address: vmE, Peer: edge2}, {Address: netip.MustParseAddr("fd00::99"), Peer: edge2}},
 		NAT: &topology.NAT{
 			Addresses: []netip.Addr{public},
@@ -77,7 +81,7 @@ func both() topology.Tenant {
 // edge is a host that is an edge alone.
 func edge() topology.Tenant {
 	t := hypervisor()
-	t.Hypervisor, t.Edge, t.Remote = false, true, nil
+	t.Hypervisor, t.Edge, t.Interfaces, t.Remote = false, true, nil, nil
 	t.NAT = &topology.NAT{Addresses: []netip.Addr{public}}
 	return t
 }

@@ -212,6 +212,11 @@ func TestUntranslatedFlow(t *testing.T) {
 	vx, err := l.link.LinkByName("vx100")
 	must(t, err)
 	must(t, l.link.RouteDel(&netlink.Route{LinkIndex: vx.Attrs().Index, Dst: &net.IPNet{IP: vmB.AsSlice(), Mask: net.CIDRMask(32, 32)}}))
+	without := hypervisor()
+	without.Remote = without.Remote[1:]
+	observed, err := l.conn.Observe()
+	must(t, err)
+	must(t, l.conn.Apply(Diff(observed, Desired(without))))
 	l.expect(l.tap, nil, counts{"ip/untranslated": 1}, f)
 }
 

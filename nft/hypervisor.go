@@ -25,7 +25,7 @@ func (b *builder) hypervisor(f Family) Table {
 	t := Table{
 		Family:   f,
 		Counters: []Counter{Unknown, SecondHand, Bounced, Invalid, Unsolicited, Refused, Unreachable, OwnTraffic},
-		Sets:     []Set{b.edges(), b.edgeVMs(f), b.publics(f), b.gateways(f), b.inside(f)},
+		Sets:     []Set{b.edges(), b.publics(f), b.inside(f)},
 		Chains:   []Chain{b.forward(f), b.unowned(f), b.outbound(f), b.output(f)},
 	}
 	if b.translates(f) {
@@ -78,8 +78,14 @@ func (b *builder) forward(f Family) Chain {
 		rule(f, ctState("invalid", stateInvalid), count(Invalid), drop()),
 		// Nobody sends a packet for a VM to a host that does not have the VM, unless the maps are of different ages.
 		rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
-		rule(f, nexthop(f, setGateways), destinationNot(f, setEdgeVMs), goTo(chainOutbound)),
-		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot(f, setEdgeVMs), count(Unsolicited), drop()))
+		rule(f, destinationNot(f, setInside), goTo(chainOutbound)))
+	if b.t.Edge {
+		// The route to a VM is missing.
+		c.Rules = append(c.Rules, rule(f, outDevice(topology.UplinkDevice), count(Unreachable), rejectHostUnreachable(f)))
+	}
+	c.Rules = append(c.Rules,
+		// From VM to VM, or an ICMP error about it. Hosts themselves are nobody's to talk to.
+		rule(f, inDevice(b.vx), sourceNot(f, setInside), count(Unsolicited), drop()))
 	return c
 }
 
@@ -94,13 +100,20 @@ func (b *builder) unowned(f Family) Chain {
 
 // outbound lets out what source NAT will translate and tells the VM about everything else.
 func (b *builder) outbound(f Family) Chain {
-	c := Chain{Name: chainOutbound, Rules: []Rule{
-		// A VM whose device or host is gone. Outside there might be somebody else with that address.
-		rule(f, destination(f, setInside), count(Unreachable), rejectHostUnreachable(f)),
-	}}
+	c := Chain{Name: chainOutbound}
+	if f == IPv4Family {
+		// No edge is left.
+		c.Rules = append(c.Rules, rule(f, nexthopIs(b.t.Nowhere.IPv4), count(Unreachable), rejectHostUnreachable(f)))
+	}
 	if b.translates(f) {
 		// Translation is decided with a flow's first packet. This flow began without: its destination was inside then.
 		c.Rules = append(c.Rules, rule(f, ctConfirmed(), count(Untranslated), drop()))
+	}
+	if f == IPv4Family {
+		c.Rules = append(c.Rules, b.neverOutside()...)
+	}
+	if b.hasVIPs(f) {
+		c.Rules = append(c.Rules, rule(f, ctState("untracked", stateUntracked), source(f, setVIPVMs), accept()))
 	}
 	if b.hasShared(f) {
 		c.Rules = append(c.Rules, rule(f, source(f, setShared), accept()))
@@ -114,8 +127,20 @@ func (b *builder) outbound(f Family) Chain {
 	return c
 }
 
+// neverOutside refuses what an edge's own machine or others could take for theirs, and what would tell of the inside.
+func (b *builder) neverOutside() []Rule {
+	const f = IPv4Family
+	return []Rule{
+		// Routers must not forward link-local addresses (RFC 3927 section 7); behind an edge, they may be its own machine's.
+		rule(f, destinationIn(linkLocal), count(Refused), rejectProhibited(f)),
+		rule(f, destinationIn(b.t.Overlay), count(Refused), rejectProhibited(f)),
+		// Options such as record route would carry addresses of the inside out (RFC 791 section 3.1).
+		rule(f, hasOptions(), count(Refused), rejectProhibited(f)),
+	}
+}
+
 // output keeps what this namespace itself says to the outside inside, unless it is an ICMP error about a flow of a public
-// address. Conntrack gives it that address, or the chain "vip_out" does.
+// address. Conntrack gives it that address, or the chain "from_vip" does.
 func (b *builder) output(f Family) Chain {
 	c := Chain{Name: chainOutput, Base: &Base{Type: "filter", Hook: Output, Priority: priorityFilter}}
 	if b.translates(f) {
@@ -126,14 +151,19 @@ func (b *builder) output(f Family) Chain {
 		// A redirected datagram, whose owner may be an edge as well.
 		c.Rules = append(c.Rules, rule(f, ctState("untracked", stateUntracked), accept()))
 	}
-	c.Rules = append(c.Rules, rule(f, nexthop(f, setGateways), destinationNot(f, setEdgeVMs), count(OwnTraffic), drop()))
+	leaves := all(destinationNot(f, setInside))
+	if f == IPv6Family {
+		// Neighbour discovery speaks to VMs by link-local and multicast addresses.
+		leaves = all(outDevice(b.way()), leaves)
+	}
+	c.Rules = append(c.Rules, rule(f, all(leaves, count(OwnTraffic), drop())...))
 	return c
 }
 
 // sourceNAT gives a new flow that leaves a public address and, if it has no address for itself, a port.
 func (b *builder) sourceNAT(f Family) Chain {
 	c := Chain{Name: chainSourceNAT, Base: &Base{Type: "nat", Hook: Postrouting, Priority: prioritySourceNAT}}
-	leaves := all(nexthop(f, setGateways), destinationNot(f, setEdgeVMs))
+	leaves := all(destinationNot(f, setInside))
 	if b.hasShared(f) {
 		c.Rules = append(c.Rules, rule(f, all(leaves, snatToVIP(f))...))
 	}
@@ -204,27 +234,26 @@ func (b *builder) blocks() []Set {
 // has public addresses of the other family alone.
 func (b *builder) closed(f Family) Table {
 	t := b.eastWest(f)
-	t.Counters = append(t.Counters, Unsolicited)
-	t.Sets = []Set{b.edges(), b.edgeVMs(f)}
-	forward := &t.Chains[0]
-	forward.Rules = append(forward.Rules,
-		rule(f, isEthernet(), inDevice(b.vx), etherSource(setEdges), sourceNot(f, setEdgeVMs), count(Unsolicited), drop()))
 	if b.t.Edge {
-		forward.Rules = append(forward.Rules,
-			rule(f, inDevice(topology.UplinkDevice), count(Unsolicited), drop()))
+		forward := &t.Chains[0]
+		forward.Rules = append(forward.Rules, rule(f, inDevice(topology.UplinkDevice), count(Unsolicited), drop()))
 	}
 	return t
 }
 
 // eastWest is the table of a family in which VMs of the tenant talk to each other alone.
 func (b *builder) eastWest(f Family) Table {
-	return Table{Family: f, Counters: []Counter{Bounced, Private}, Chains: []Chain{{
-		Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter},
-		Rules: []Rule{
-			// An edge has a default route before the rules of its first public address, and after those of its last.
-			rule(f, outDevice(topology.UplinkDevice), count(Private), drop()),
-			rule(f, clampMSS()...),
-			rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
-		},
-	}}}
+	return Table{
+		Family: f, Counters: []Counter{Bounced, Unreachable, Unsolicited}, Sets: []Set{b.inside(f)},
+		Chains: []Chain{{
+			Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter},
+			Rules: []Rule{
+				rule(f, clampMSS()...),
+				rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
+				// There is no way outside: the default route, if there is one, is for proxy ARP.
+				rule(f, destinationNot(f, setInside), count(Unreachable), rejectHostUnreachable(f)),
+				rule(f, inDevice(b.vx), sourceNot(f, setInside), count(Unsolicited), drop()),
+			},
+		}},
+	}
 }

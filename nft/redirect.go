@@ -79,10 +79,10 @@ func (b *builder) fromEdge() Chain {
 func (b *builder) portOwner() []Rule {
 	const f = NetdevFamily
 	return []Rule{
-		// Fragments have no ports: conntrack puts them together first, then the chain "fragments" finds their owner.
-		rule(f, isIPv4(), fragment(), setMark(fragmentMark), accept()),
 		// Nothing here checks that hops are left, in older kernels not even fwd: the network stack does.
 		rule(f, isIPv4(), hopsBelow(2), accept()),
+		// Fragments have no ports: conntrack puts them together first, then the chain "fragments" finds their owner.
+		rule(f, isIPv4(), fragment(), setMark(fragmentMark), accept()),
 		rule(f, isIPv4(), protocol(setPorted), redirect("th dport & 65472", 2, mapOwners, Redirected, b.vx)),
 		// Source NAT keeps the identifiers of echo requests in the block as well.
 		rule(f, all(isIPv4(), icmp("echo-reply", icmpEchoReply), redirect("icmp id & 65472", 4, mapOwners, Redirected, b.vx))...),

@@ -60,7 +60,7 @@ func TestRedirect(t *testing.T) {
 		{"a system port", reply(443), "", unknown},
 		{"from a hypervisor", reply(2100).with(func(f *frame) { f.from = hv2MAC }), "", counts{"ip/second_hand": 1}},
 		{"from a stranger", reply(2100).with(func(f *frame) { f.from = alienMAC }), "", counts{"netdev/stranger": 1}},
-		{"from a host that is an edge and a hypervisor", reply(2100).with(func(f *frame) { f.from = edge2MAC }), toHV2 + "udp 198.51.100.1:443>45.86.152.23:2100", redirected},
+		{"from a host that is an edge and a hypervisor", reply(2100).with(func(f *frame) { f.from = edge2MAC }), "", counts{"ip/second_hand": 1}},
 		// The stack answers that the time is up, from an address that must not leave.
 		{"last hop", reply(2100).with(func(f *frame) { f.ttl = 1 }), "", counts{"ip/own_traffic": 1}},
 		{"no hop left", reply(2100).with(func(f *frame) { f.ttl = 0 }), "", counts{"ip/own_traffic": 1}},

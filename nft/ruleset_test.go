@@ -75,7 +75,7 @@ var meanings = map[Counter][3]string{
 	OwnTraffic:     {"packets of the namespace itself for the outside, dropped", "hops that ran out, answers to forged sources: a little", "nothing"},
 	ForeignSource:  {"packets from the overlay for the outside without a public address of the tenant, dropped", "a hypervisor leaks private packets, or somebody forges VXLAN", "look at the hypervisor's rules"},
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
-	Private:        {"packets that would have left with a private address, dropped", "when a virtual IP, or the last public address of a family, comes or goes while packets are on their way: a handful", "run `culvert plan` if it goes on; report it if the plan is empty"},
+	Private:        {"packets that would have left with a private address, dropped", "when a virtual IP comes or goes while packets are on their way: a handful", "run `culvert plan` if it goes on; report it if the plan is empty"},
 	NotForwardable: {"other packets on an edge, dropped", "scans of addresses that are not the tenant's or have no host, a virtual IP whose host is down", "nothing while it is small"},
 }
 

@@ -2,6 +2,8 @@ package nft
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/google/nftables/binaryutil"
@@ -111,6 +113,23 @@ func destinationNot(f Family, set string) statement {
 	return says(fmt.Sprintf("%s daddr != @%s", f, set), f.destination(reg1), notIn(set))
 }
 
+// ip daddr PREFIX
+func destinationIn(p netip.Prefix) statement {
+	text := "ip daddr " + p.String()
+	if p.Bits()%8 == 0 {
+		return says(text, network(16, uint32(p.Bits()/8), reg1), equal(p.Addr().AsSlice()[:p.Bits()/8]...))
+	}
+	bits := net.CIDRMask(p.Bits(), p.Addr().BitLen())
+	return says(text, network(16, 4, reg1), mask(reg1, bits...), equal(p.Addr().AsSlice()...))
+}
+
+var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
+
+// ip hdrlength != 5: in words of four bytes
+func hasOptions() statement {
+	return says("ip hdrlength != 5", network(0, 1, reg1), mask(reg1, 0x0f), &expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{5}})
+}
+
 // ip frag-off & 0x3fff != 0: a first or a later fragment (RFC 791: 13 bits offset, 1 bit "more").
 func fragment() statement {
 	return says("ip frag-off & 16383 != 0", network(6, 2, reg1), mask(reg1, 0x3f, 0xff), &expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{0, 0}})
@@ -180,13 +199,9 @@ func ifname(name string) []byte {
 	return b
 }
 
-// rt ip nexthop @SET / rt ip6 nexthop @SET: the route's gateway, or the destination itself if it has none.
-func nexthop(f Family, set string) statement {
-	key := expr.RtNexthop4
-	if f == IPv6Family {
-		key = expr.RtNexthop6
-	}
-	return says(fmt.Sprintf("rt %s nexthop @%s", f, set), &expr.Rt{Register: reg1, Key: key}, in(set))
+// rt ip nexthop ADDRESS
+func nexthopIs(a netip.Addr) statement {
+	return says("rt ip nexthop "+a.String(), &expr.Rt{Register: reg1, Key: expr.RtNexthop4}, equal(a.AsSlice()...))
 }
 
 // ct state STATE

@@ -118,9 +118,6 @@ func (t *transaction) addElements(f Family, s Set, list []element) {
 }
 
 func (t *transaction) deleteElements(f Family, s Set, list []element) {
-	for i := range list {
-		list[i].value = "" // the key says which one it is
-	}
 	t.elements("delete from ", unix.NFT_MSG_DELSETELEM, 0, f, s, list)
 }
 
@@ -130,7 +127,7 @@ func (t *transaction) elements(label string, typ int, flags netlink.HeaderFlags,
 		nested := make([]netlink.Attribute, n)
 		for i, e := range list[:n] {
 			attrs := []netlink.Attribute{t.nested(unix.NFTA_SET_ELEM_KEY, attribute(unix.NFTA_DATA_VALUE, []byte(e.key)))}
-			if e.value != "" {
+			if e.value != "" && typ != unix.NFT_MSG_DELSETELEM { // the key says which one goes
 				attrs = append(attrs, t.nested(unix.NFTA_SET_ELEM_DATA, attribute(unix.NFTA_DATA_VALUE, []byte(e.value))))
 			}
 			nested[i] = t.nested(unix.NFTA_LIST_ELEM, attrs...)

@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -196,5 +197,22 @@ func TestCounters(t *testing.T) {
 	}
 	if len(all) != want {
 		t.Errorf("there are %d counters, want our %d: %v", len(all), want, all)
+	}
+}
+
+// TestDeleteElements wants the values left out of the message and in the caller's list.
+func TestDeleteElements(t *testing.T) {
+	s := counted(1, 2)[0].Sets[0]
+	for key, value := range s.Elements {
+		list := []element{{key, value}}
+		var with, without transaction
+		with.deleteElements(IPv4Family, s, list)
+		without.deleteElements(IPv4Family, s, []element{{key: key}})
+		if !bytes.Equal(with.messages[0].Data, without.messages[0].Data) {
+			t.Errorf("the message with a value is %x, want %x", with.messages[0].Data, without.messages[0].Data)
+		}
+		if list[0] != (element{key, value}) {
+			t.Errorf("the caller's element is now %q", list[0])
+		}
 	}
 }

@@ -27,7 +27,6 @@ func (b *builder) addVIPs(t *Table) {
 		return
 	}
 	t.Counters = append(t.Counters, Private)
-	t.Sets = append(t.Sets, b.vms(f))
 	t.Sets = append(t.Sets, b.stateless(f)...)
 	if f == IPv4Family {
 		t.Sets = append(t.Sets, icmpErrors())
@@ -48,7 +47,7 @@ func (b *builder) vip(f Family) Chain {
 	}
 	c.Rules = append(c.Rules,
 		// Inside the tenant a VM has its private address.
-		rule(f, destination(f, setVMs), accept()),
+		rule(f, destination(f, setInside), accept()),
 		rule(f, source(f, setVIPVMs), notrack()))
 	return c
 }
@@ -67,13 +66,13 @@ func (b *builder) fromVIP(f Family) Chain {
 	return Chain{
 		Name: chainFromVIP, Base: &Base{Type: "filter", Hook: Postrouting, Priority: priorityVIPSource},
 		Rules: []Rule{
-			rule(f, destination(f, setVMs), accept()),
+			rule(f, destination(f, setInside), accept()),
 			// An error is about a packet that came for the VIP. Whoever it is of, this namespace included, leaves as the VIP.
 			rule(f, all(icmpErrorOf(f), setSourceToQuoted(f, mapVIPOut))...),
 			rule(f, all(icmpErrorOf(f), setQuotedDestination(f, mapVIPOut))...),
 			rule(f, setSource(f, mapVIPOut), accept()),
 			// The maps have changed while the packet was on its way.
-			rule(f, source(f, setVMs), count(Private), drop()),
+			rule(f, source(f, setInside), count(Private), drop()),
 		},
 	}
 }
@@ -85,14 +84,24 @@ func (b *builder) forwardVIPs(f Family) []Rule {
 	}
 	rules := []Rule{
 		// A VM whose device is gone has no route; the default route is not for it.
-		rule(f, destination(f, setInside), nexthop(f, setGateways), goTo(chainOutbound)),
-		rule(f, ctState("untracked", stateUntracked), source(f, setVIPVMs), accept()),
+		rule(f, ctState("untracked", stateUntracked), destination(f, setVIPVMs), outDevice(b.way()), count(Unreachable), rejectHostUnreachable(f)),
+		rule(f, ctState("untracked", stateUntracked), source(f, setVIPVMs), goTo(chainOutbound)),
 		rule(f, ctState("untracked", stateUntracked), destination(f, setVIPVMs), accept()),
 	}
 	if b.hasShared(f) {
-		rules = append(rules, rule(f, ctStatus("dnat", statusRedirected), accept()))
+		rules = append(rules,
+			rule(f, destination(f, setShared), outDevice(b.way()), count(Unreachable), rejectHostUnreachable(f)),
+			rule(f, ctStatus("dnat", statusRedirected), accept()))
 	}
 	return rules
+}
+
+// way is the device of the default route.
+func (b *builder) way() string {
+	if b.t.Edge {
+		return topology.UplinkDevice
+	}
+	return b.vx
 }
 
 // outputVIPs lets out errors about packets that came for a VIP.
@@ -117,18 +126,6 @@ func (b *builder) destinationNAT(f Family) Chain {
 		c.Rules = append(c.Rules, rule(f, inDevice(topology.UplinkDevice), dnat(f, mapSharedIn)))
 	}
 	return c
-}
-
-// vms are all private addresses of the tenant.
-func (b *builder) vms(f Family) Set {
-	s := b.inside(f)
-	s.Name = setVMs
-	for _, r := range b.t.Remote {
-		if r.Address.Is4() == (f == IPv4Family) {
-			s.Elements[key(r.Address)] = ""
-		}
-	}
-	return s
 }
 
 // stateless are the maps of this host's private addresses with one VIP.

@@ -32,16 +32,11 @@ func TestVIPMaps(t *testing.T) {
 		{withVIPs(), NetdevFamily, mapVIPOwners, []string{"45.86.152.31 : 100.64.0.2"}},
 		{withVIPs(), NetdevFamily, mapVIPOwners6, []string{"2001:db8::31 : fd00:c0de::2"}},
 		{down, NetdevFamily, mapVIPOwners, []string{}},
-		{withVIPs(), IPv4Family, setVMs, []string{"10.0.0.12", "10.0.0.13", "10.0.0.47", "10.0.0.99"}},
-		{withVIPs(), IPv6Family, setVMs, []string{"fd00::12", "fd00::13", "fd00::47", "fd00::99"}},
-		{withVIPs(), IPv6Family, setGateways, []string{"fd00:c0de::3", "fd00:c0de::4"}},
-		{withVIPsBoth(), IPv6Family, setGateways, []string{"fe80::63:1"}},
 		{vipEdge(), IPv6Family, setPublics, []string{"2001:db8::30", "2001:db8::31", "2001:db8::32", "2001:db8::33"}},
 		{vipEdge(), NetdevFamily, mapVIPOwners, nil},
 		{alone, IPv4Family, mapVIPIn, []string{"45.86.152.30 : 10.0.0.12"}},
 		{alone, IPv4Family, setPublics, []string{"45.86.152.30", "45.86.152.31", "45.86.152.32", "45.86.152.33"}},
 		{alone, NetdevFamily, mapOwners, nil},
-		{hypervisor(), IPv4Family, setVMs, nil},
 	} {
 		if diff := cmp.Diff(tt.want, elements(Desired(tt.role), tt.family, tt.set)); diff != "" {
 			t.Errorf("%s %s (-want +got):\n%s", tt.family, tt.set, diff)

@@ -82,8 +82,20 @@ func (o Route) put(h *handle) error {
 func (o Route) drop(h *handle) error {
 	// Whatever the hops: the destination and the protocol say which route it is. Without "nowhere" the kernel would look
 	// for a route of scope universe alone (net/ipv4/fib_trie.c, fib_table_delete).
-	return gone(h.RouteDel(&netlink.Route{Dst: ipNet(o.Dst), Protocol: Protocol, Scope: netlink.SCOPE_NOWHERE}))
+	// The type and, in IPv6, the metric keep the fallback of the same destination out of it.
+	r := &netlink.Route{Dst: ipNet(o.Dst), Protocol: Protocol, Scope: netlink.SCOPE_NOWHERE, Type: unix.RTN_UNICAST}
+	if o.Dst.Addr().Is6() {
+		r.Priority = defaultMetric(unix.AF_INET6)
+	}
+	return gone(h.RouteDel(r))
 }
+
+func (o Fallback) route() *netlink.Route {
+	return &netlink.Route{Dst: ipNet(o.Dst), Protocol: Protocol, Type: unix.RTN_UNREACHABLE, Priority: fallbackMetric}
+}
+
+func (o Fallback) put(h *handle) error  { return h.RouteReplace(o.route()) }
+func (o Fallback) drop(h *handle) error { return gone(h.RouteDel(o.route())) }
 
 func (o Stray) put(*handle) error    { return errors.ErrUnsupported }
 func (o Stray) drop(h *handle) error { return gone(h.RouteDel(&o.route)) }

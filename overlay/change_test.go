@@ -180,7 +180,7 @@ func TestWaiting(t *testing.T) {
 		r.apply(p)
 		r.settled(h)
 	}
-	if out := r.ip("culvert-acme", "route show 10.0.0.12"); out != "" {
+	if out := strings.TrimSpace(r.ip("culvert-acme", "route show 10.0.0.12")); out != "unreachable 10.0.0.12 proto 146 metric 1073741824" {
 		t.Errorf("a VM without device has a route: %s", out)
 	}
 	r.device("tap-a", "out0")
@@ -208,6 +208,7 @@ func TestDesiredRefuses(t *testing.T) {
 		{"small MTU", hostOf(), Facts{Underlay: "eth0", UnderlayMTU: 1300}, "underlay device eth0 has MTU 1300: too small for IPv6 inside VXLAN; raise it to 1330 at least"},
 		{"underlay", device("eth0"), facts, "interface vm-a of tenant acme: device eth0 is the host's underlay; name the VM's device in the fleet"},
 		{"uplink", device("out0"), facts, "interface vm-a of tenant acme: device out0 is the host's uplink; name the VM's device in the fleet"},
+		{"addressed", device("mgmt0"), Facts{Underlay: "eth0", UnderlayMTU: 1550, Addressed: map[string]bool{"mgmt0": true}}, "interface vm-a of tenant acme: device mgmt0 is in use by the host itself, it has addresses; remove them if it is the VM's; name the VM's device in the fleet"},
 		{"ours", device("vx100"), facts, "interface vm-a of tenant acme: device vx100 is a device that every namespace of the tenant has; name the VM's device in the fleet"},
 	}
 	for _, tt := range tests {
@@ -219,6 +220,17 @@ func TestDesiredRefuses(t *testing.T) {
 	}
 	if _, err := Desired(hostOf(), Facts{Underlay: "eth0", UnderlayMTU: 1330}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAddressedDevice shows that a device with an address stays where it is, whatever the fleet says of it.
+func TestAddressedDevice(t *testing.T) {
+	r := newRig(t)
+	r.device("tap-a")
+	r.ip("host", "address add 10.99.0.5/24 dev tap-a")
+	observed := must(r.k.Observe(netip.MustParseAddr("192.0.2.1")))
+	if !observed.Facts.Addressed["tap-a"] || observed.Facts.Addressed["lo"] {
+		t.Errorf("addressed: %v, want tap-a without lo", observed.Facts.Addressed)
 	}
 }
 

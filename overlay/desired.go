@@ -15,8 +15,8 @@ type Facts struct {
 	// Underlay is the device with the host's underlay address and its MTU in bytes; empty if no device has it.
 	Underlay    string
 	UnderlayMTU int
-	// Devices are the links of the host's namespace.
-	Devices map[string]bool
+	// Devices are the links of the host's namespace; Addressed are those that have an address that is not link-local.
+	Devices, Addressed map[string]bool
 }
 
 // Encapsulation overhead in bytes: inner Ethernet 14, VXLAN 8, UDP 8, and the outer IP header (RFC 7348 section 5).
@@ -65,11 +65,12 @@ func portSysctls(device string) []Sysctl {
 	}
 }
 
-// edgeSysctls are the parameters of the devices in an edge's own namespace that public traffic passes.
+// edgeSysctls are the parameters of the devices in an edge's own namespace that public traffic passes. Only what has a way
+// back by the tenant's device comes in by it (RFC 3704 section 2.2): its public addresses, whatever the rules are at that moment.
 func edgeSysctls(device string) []Sysctl {
 	return []Sysctl{
 		{Path: "net/ipv4/conf/" + device + "/forwarding", Value: "1", Device: device, at: stageForwarding},
-		{Path: "net/ipv4/conf/" + device + "/rp_filter", Value: "0", Device: device, at: stageLinkSysctl},
+		{Path: "net/ipv4/conf/" + device + "/rp_filter", Value: "1", Device: device, at: stageLinkSysctl},
 	}
 }
 
@@ -127,7 +128,11 @@ func checkDevices(host topology.Host, t topology.Tenant, facts Facts) error {
 		case "lo", topology.UplinkDevice, t.Device():
 			use = "a device that every namespace of the tenant has"
 		default:
-			continue
+			if !facts.Addressed[i.Device] {
+				continue
+			}
+			// A typo, most likely: moved away, it would come back without the addresses.
+			use = "in use by the host itself, it has addresses; remove them if it is the VM's"
 		}
 		return fmt.Errorf("interface %s of tenant %s: device %s is %s; name the VM's device in the fleet", i.Name, t.Name, i.Device, use)
 	}
@@ -177,23 +182,30 @@ func (b *builder) hypervisor() {
 			b.add(
 				Neighbour{Device: i.Device, IP: a, MAC: i.MAC, port: true},
 				Route{Dst: host(a), Hops: []Hop{{Device: i.Device}}, late: true},
+				Fallback{Dst: host(a)},
 			)
 		}
+	}
+	for _, a := range t.Unreachable {
+		b.add(Fallback{Dst: host(a)})
 	}
 	// A host that is an edge itself goes out by its own uplink.
 	if t.Edge {
 		return
 	}
 	for _, anywhere := range []netip.Prefix{anywhereIPv4, anywhereIPv6} {
-		// Without public addresses of the family nothing has business outside.
-		if len(t.Publics(anywhere.Addr().Is4())) == 0 {
-			continue
-		}
 		var out []Hop
 		for _, p := range t.Peers {
-			if p.Edge {
+			// Without public addresses of the family nothing has business outside.
+			if p.Edge && len(t.Publics(anywhere.Addr().Is4())) > 0 {
 				out = append(out, Hop{Via: p.Overlay(anywhere.Addr()), Device: vx})
 			}
+		}
+		if len(out) == 0 && anywhere == anywhereIPv4 {
+			// Proxy ARP answers only for what has a route by another device (net/ipv4/arp.c, arp_process): without one, VMs
+			// would not even find the way to each other. The rules refuse what takes this one.
+			b.add(Neighbour{Device: vx, IP: t.Nowhere.IPv4, MAC: t.Nowhere.MAC})
+			out = []Hop{{Via: t.Nowhere.IPv4, Device: vx}}
 		}
 		if len(out) > 0 {
 			b.add(Route{Dst: anywhere, Hops: out})

@@ -183,6 +183,7 @@ func TestChangeText(t *testing.T) {
 	is.Interfaces[0].Addresses = append(is.Interfaces[0].Addresses, mustAddr("10.0.0.13"))
 	want := `+ culvert-acme: neigh 10.0.0.13 lladdr 52:54:00:00:00:0a dev tap-a nud permanent
 + culvert-acme: route 10.0.0.13/32 dev tap-a
++ culvert-acme: route unreachable 10.0.0.13/32 metric 1073741824
 - culvert-acme: route fd00::47/128 via fd00:c0de::2 dev vx100 onlink
 ~ culvert-acme: fdb 02:63:76:00:00:02 dev vx100 dst 192.0.2.22 (was: fdb 02:63:76:00:00:02 dev vx100 dst 192.0.2.2)
 ~ culvert-acme: route 10.0.0.47/32 via 100.64.0.4 dev vx100 onlink (was: route 10.0.0.47/32 via 100.64.0.2 dev vx100 onlink)

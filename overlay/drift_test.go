@@ -39,7 +39,7 @@ func TestDrift(t *testing.T) {
 		"+ culvert-acme: route fd00::12/128 dev tap-a",
 	}
 	uplinkRest := []string{
-		"+ sysctl net/ipv4/conf/cv100/rp_filter=0",
+		"+ sysctl net/ipv4/conf/cv100/rp_filter=1",
 		"+ neigh 169.254.99.2 lladdr 02:63:76:ff:ff:fd dev cv100 nud permanent",
 		"+ culvert-acme: neigh 169.254.99.1 lladdr 02:63:76:ff:ff:fc dev uplink nud permanent",
 		"+ culvert-acme: route 0.0.0.0/0 via 169.254.99.1 dev uplink onlink",
@@ -78,7 +78,10 @@ func TestDrift(t *testing.T) {
 		}},
 		{"VM device's sysctl", func(r *rig) { r.sysctl(in, "net/ipv4/conf/tap-a/proxy_arp", "0") },
 			[]string{"~ culvert-acme: sysctl net/ipv4/conf/tap-a/proxy_arp=1" + change + "sysctl net/ipv4/conf/tap-a/proxy_arp=0)"}},
-		{"lo down", func(r *rig) { r.ip(in, "link set lo down") }, []string{"~ netns culvert-acme" + change + "netns culvert-acme (lo is down))"}},
+		{"lo down", func(r *rig) { r.ip(in, "link set lo down") }, []string{
+			"+ culvert-acme: route unreachable fd00::12/128 metric 1073741824", // in IPv6, such routes stand on lo
+			"~ netns culvert-acme" + change + "netns culvert-acme (lo is down))",
+		}},
 		{"VXLAN device gone", func(r *rig) { r.ip(in, "link del vx100") }, slices.Concat(
 			[]string{"+ " + vx, "+ culvert-acme: address 100.64.0.1/32 dev vx100", "+ culvert-acme: address fd00:c0de::1/128 dev vx100"},
 			vxNeighbours, vxEntries, vxRoutes)},

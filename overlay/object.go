@@ -77,6 +77,7 @@ const (
 	kindNeighbour
 	kindEntry
 	kindRoute
+	kindFallback
 	kindStray
 	kindSysctl
 )

@@ -85,12 +85,19 @@ type observer struct {
 func (o *observer) add(objects ...Object) { o.objects = append(o.objects, objects...) }
 
 func (o *observer) facts(underlay netip.Addr) Facts {
-	facts := Facts{Devices: make(map[string]bool, len(o.links))}
+	facts := Facts{Devices: make(map[string]bool, len(o.links)), Addressed: make(map[string]bool)}
 	for _, l := range o.links {
 		facts.Devices[l.Attrs().Name] = true
 	}
 	for _, a := range o.addrList() {
-		if l := o.links[a.LinkIndex]; l != nil && addr(a.IP) == underlay {
+		l := o.links[a.LinkIndex]
+		if l == nil {
+			continue
+		}
+		if addr(a.IP).IsGlobalUnicast() {
+			facts.Addressed[l.Attrs().Name] = true
+		}
+		if addr(a.IP) == underlay {
 			facts.Underlay, facts.UnderlayMTU = l.Attrs().Name, l.Attrs().MTU
 		}
 	}

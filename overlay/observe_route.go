@@ -25,6 +25,8 @@ func (o *observer) routes() {
 			switch {
 			case ok:
 				o.add(route)
+			case r.Protocol == Protocol && r.Type == unix.RTN_UNREACHABLE && r.Priority == fallbackMetric && o.place != HostPlace:
+				o.add(Fallback{Dst: destination(family, r)})
 			case r.Protocol == Protocol || o.place != HostPlace && r.Protocol != unix.RTPROT_KERNEL:
 				o.add(o.stray(family, r))
 			}

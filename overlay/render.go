@@ -99,6 +99,10 @@ func (o Route) commands(at Place) []string {
 	return []string{at.in("ip", "route replace %s proto %d%s", o.Dst, Protocol, hops)}
 }
 
+func (o Fallback) commands(at Place) []string {
+	return []string{at.in("ip", "route replace unreachable %s proto %d metric %d", o.Dst, Protocol, fallbackMetric)}
+}
+
 func (o Sysctl) commands(at Place) []string {
 	enter := ""
 	if at != HostPlace {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/topology"
@@ -187,17 +188,19 @@ func (r *rig) settled(h topology.Host) {
 	}
 }
 
-// eventually settles the host in as many plans as it takes: the kernel ends a namespace some time after its name.
+// eventually settles the host in as many plans as it takes: the kernel ends a namespace some time after its name, and
+// until then its devices are in the way (EEXIST). Any other failure is one.
 func (r *rig) eventually(h topology.Host) {
 	r.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
 		err := r.try(r.plan(h))
 		if err == nil {
 			r.settled(h)
 			return
 		}
-		if time.Now().After(deadline) {
+		if !errors.Is(err, unix.EEXIST) || time.Now().After(deadline) {
 			r.Fatal(err)
 		}
 	}

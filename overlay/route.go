@@ -47,6 +47,13 @@ type Hop struct {
 	weight int
 }
 
+// Fallback is the unreachable route behind a VM's own: when that goes with its device, packets for the VM, replies of
+// translated flows among them, must not take the default route.
+type Fallback struct{ Dst netip.Prefix }
+
+// fallbackMetric is behind every route that anybody makes.
+const fallbackMetric = 1 << 30
+
 // Stray is a route that is none of ours where only ours belong: it is never desired.
 type Stray struct {
 	text  string
@@ -111,6 +118,13 @@ func (o Route) key() key { return key{kind: kindRoute, prefix: o.Dst} }
 // device is the first hop's: all hops of one route leave by the same device.
 func (o Route) device() string { return o.Hops[0].Device }
 func (o Route) stage() stage   { return either(o.late, stagePortRoute, stageRoute) }
+
+func (o Fallback) String() string {
+	return fmt.Sprintf("route unreachable %s metric %d", o.Dst, fallbackMetric)
+}
+func (o Fallback) key() key       { return key{kind: kindFallback, prefix: o.Dst} }
+func (o Fallback) device() string { return "" }
+func (o Fallback) stage() stage   { return stageRoute }
 
 func (o Stray) String() string { return "route " + o.text }
 func (o Stray) key() key       { return key{kind: kindStray, name: o.text} }

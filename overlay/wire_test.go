@@ -94,7 +94,9 @@ func (r *rig) listen(address string, port int) func() []byte {
 // wait waits for a condition that the kernel has no event for.
 func (r *rig) wait(what string, cond func() bool) {
 	r.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !cond(); {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(5 * time.Second); !cond(); <-tick.C {
 		if time.Now().After(deadline) {
 			r.Fatalf("waited in vain for %s", what)
 		}

@@ -15,15 +15,6 @@ func (b Block) AppendText(dst []byte) ([]byte, error) {
 	return strconv.AppendUint(append(dst, '-'), uint64(b.Last), 10), nil
 }
 
-// MarshalText returns the block as [ParseBlock] reads it.
-func (b Block) MarshalText() ([]byte, error) { return b.AppendText(nil) }
-
-// UnmarshalText reads the block as [ParseBlock] does.
-func (b *Block) UnmarshalText(text []byte) (err error) {
-	*b, err = ParseBlock(string(text))
-	return err
-}
-
 // ParseBlock reads a block such as "45.86.152.23:1024-2047". The address is IPv4, and the ports lie in
 // [FirstPort]-[LastPort], begin at a multiple of [Granule] and are a multiple of it long.
 func ParseBlock(s string) (Block, error) {

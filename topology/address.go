@@ -43,3 +43,8 @@ func OverlayIPv6(o config.Overlay, id portmap.HostID) netip.Addr {
 	binary.BigEndian.PutUint32(b[12:], binary.BigEndian.Uint32(b[12:])+uint32(id))
 	return netip.AddrFrom16(b)
 }
+
+// Nowhere is the peer that no host is: id 0 is never handed out.
+func Nowhere(o config.Overlay) Peer {
+	return Peer{MAC: RouterMAC(0), IPv4: OverlayIPv4(o, 0), IPv6: OverlayIPv6(o, 0)}
+}

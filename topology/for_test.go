@@ -204,9 +204,43 @@ func TestDeterminism(t *testing.T) {
 		slices.Reverse(turned.Tenants)
 		for range 10 { // maps have another order each time
 			again := compute(t, &turned, lock, h.Name)
-			if diff := cmp.Diff(first, again, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			if diff := cmp.Diff(first, again, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
 				t.Fatalf("%s differs (-first +again):\n%s", h.Name, diff)
 			}
 		}
+	}
+}
+
+// TestDownHost leaves the VMs of a host that is down without a way, but known: they are not outside.
+func TestDownHost(t *testing.T) {
+	fleet, err := config.Parse("fleet.yaml", []byte(`
+hosts:
+  - {name: hv1, underlay: 192.0.2.1, roles: [hypervisor]}
+  - {name: hv2, underlay: 192.0.2.2, roles: [hypervisor], state: down}
+tenants:
+  - name: acme
+    vni: 100
+    interfaces:
+      - {name: vm-a, host: hv1, device: tap-a, mac: "52:54:00:00:00:0a", addresses: [10.0.0.12]}
+      - {name: vm-b, host: hv2, device: tap-b, mac: "52:54:00:00:00:0b", addresses: [10.0.0.47, "fd00::47"]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := portmap.Allocate(nil, fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := For(fleet, lock, "hv1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := host.Tenants[0]
+	want := []netip.Addr{netip.MustParseAddr("10.0.0.47"), netip.MustParseAddr("fd00::47")}
+	if len(tenant.Remote) != 0 || !slices.Equal(tenant.Unreachable, want) {
+		t.Errorf("remote %v, unreachable %v, want none and %v", tenant.Remote, tenant.Unreachable, want)
+	}
+	if tenant.Nowhere.IPv4 != netip.MustParseAddr("100.64.0.0") || tenant.Overlay != netip.MustParsePrefix("100.64.0.0/10") {
+		t.Errorf("nowhere is %v in %v", tenant.Nowhere, tenant.Overlay)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -31,14 +30,14 @@ func allocateCommand() *cli.Command {
 		},
 		Before: wellFormed,
 		Action: func(c *cli.Context) error {
-			fleet, err := config.Load(c.String(fleetFlag.Name))
+			fleet, err := loadFleet(c)
 			if err != nil {
 				return err
 			}
 			path := lockPath(c)
 			old, err := portmap.ReadFile(path)
 			if err != nil {
-				return err
+				return inputError{err}
 			}
 			lock, err := allocate(old, fleet, c.StringSlice("release"))
 			if err != nil {
@@ -51,7 +50,10 @@ func allocateCommand() *cli.Command {
 			if c.Bool("check") {
 				return exitStatus(statusChanges)
 			}
-			return portmap.WriteFile(path, lock)
+			if err := portmap.WriteFile(path, lock); err != nil {
+				return fmt.Errorf("nothing was written, the old lock is as it was: %w", err)
+			}
+			return nil
 		},
 	}
 }
@@ -69,7 +71,7 @@ func allocate(old *portmap.Lock, fleet *config.Fleet, release []string) (*portma
 		return nil, inputError{err}
 	}
 	if err := portmap.Prove(lock, fleet); err != nil {
-		return nil, fmt.Errorf("the allocation is wrong, nothing was written; please report this: %w", err)
+		return nil, inputError{fmt.Errorf("nothing was written: the old lock contradicts itself; restore it from where the fleet is kept:\n%w", err)}
 	}
 	return lock, nil
 }
@@ -88,18 +90,24 @@ func printLockChanges(w io.Writer, old, lock *portmap.Lock) (bool, error) {
 		_, err := fmt.Fprintln(w, "nothing to hand out: the lock is up to date")
 		return false, err
 	}
-	for _, l := range handedOut(old) {
-		if !slices.Contains(handedOut(lock), l) {
-			fmt.Fprintln(w, "-", l)
+	before, after := handedOut(old), handedOut(lock)
+	if err := printMissing(w, "-", before, after); err != nil {
+		return true, err
+	}
+	return true, printMissing(w, "+", after, before)
+}
+
+// printMissing prints the lines that are not among the others. Both are sorted.
+func printMissing(w io.Writer, sign string, lines, others []string) error {
+	for _, l := range lines {
+		if _, found := slices.BinarySearch(others, l); found {
+			continue
+		}
+		if _, err := fmt.Fprintln(w, sign, l); err != nil {
+			return err
 		}
 	}
-	before := handedOut(old)
-	for _, l := range handedOut(lock) {
-		if !slices.Contains(before, l) {
-			fmt.Fprintln(w, "+", l)
-		}
-	}
-	return true, nil
+	return nil
 }
 
 // handedOut lists what a lock hands out, a line each, sorted.
@@ -121,6 +129,6 @@ func handedOut(l *portmap.Lock) []string {
 			out = append(out, fmt.Sprintf("tenant %s: backend %s: number %d", name, backend, n))
 		}
 	}
-	slices.SortFunc(out, strings.Compare)
+	slices.Sort(out)
 	return out
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -18,11 +21,11 @@ import (
 const hostLock = "/run/culvert.lock"
 
 var namespaceFlag = &cli.StringFlag{
-	Name: "namespace", Usage: "take the named network namespace for the host's own", Hidden: true,
+	Name: "namespace", Usage: "take the network namespace `NAME` for the host's own, as for a host of a lab (lab-hv1)",
 }
 
 var prefixFlag = &cli.StringFlag{
-	Name: "prefix", Usage: "put `TEXT` before the names of tenant namespaces", Hidden: true,
+	Name: "prefix", Usage: "put `TEXT` before the names of tenant namespaces, as for a host of a lab (lab-hv1-)",
 }
 
 func planCommand() *cli.Command {
@@ -62,19 +65,16 @@ func applyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "apply",
 		Usage: "make this host's kernel what the fleet says, once",
-		Description: "Prints each change and makes it. Flows that the change does not concern are not touched. A second apply changes\n" +
-			"nothing. On a failure the rest is still done; run it again after the remedy.\n\n" +
+		Description: "Prints the changes, then makes them. Flows that the change does not concern are not touched. A second apply changes\n" +
+			"nothing. What fails is said at the end, the rest is still done; run it again after the remedy.\n\n" +
 			"Example:\n   culvert apply -f fleet.yaml --host hv1",
 		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
-			unlock, err := lockHost()
-			if err != nil {
-				return err
-			}
-			defer unlock()
-			return withPlan(c, func(a *agent.Agent, p agent.Plan) error {
-				return errors.Join(printPlan(c, c.App.Writer, p), a.Apply(p))
+			return withLock(func() error {
+				return withPlan(c, func(a *agent.Agent, p agent.Plan) error {
+					return errors.Join(printPlan(c, c.App.Writer, p), a.Apply(p))
+				})
 			})
 		},
 	}
@@ -90,20 +90,17 @@ func cleanupCommand() *cli.Command {
 		Flags:  []cli.Flag{outputFlag, namespaceFlag, prefixFlag, &cli.BoolFlag{Name: "dry-run", Usage: "print, change nothing"}},
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
-			unlock, err := lockHost()
-			if err != nil {
-				return err
-			}
-			defer unlock()
-			return withAgent(c, "", func(a *agent.Agent) error {
-				p, err := a.Cleanup()
-				if err != nil {
-					return err
-				}
-				if err := printPlan(c, c.App.Writer, p); err != nil || c.Bool("dry-run") {
-					return err
-				}
-				return a.Apply(p)
+			return withLock(func() error {
+				return withAgent(c, "", func(a *agent.Agent) error {
+					p, err := a.Cleanup()
+					if err != nil {
+						return err
+					}
+					if err := printPlan(c, c.App.Writer, p); err != nil || c.Bool("dry-run") {
+						return err
+					}
+					return a.Apply(p)
+				})
 			})
 		},
 	}
@@ -120,6 +117,9 @@ func withPlan(c *cli.Context, f func(*agent.Agent, agent.Plan) error) error {
 		return err
 	}
 	return withAgent(c, name, func(a *agent.Agent) error {
+		if _, ok := lock.Hosts[name]; !ok {
+			return inputError{fmt.Errorf("the fleet has no host %q; name one of %s with --host", name, strings.Join(slices.Sorted(maps.Keys(lock.Hosts)), ", "))}
+		}
 		p, err := a.Plan(fleet, lock)
 		if err != nil {
 			return err
@@ -129,15 +129,20 @@ func withPlan(c *cli.Context, f func(*agent.Agent, agent.Plan) error) error {
 }
 
 func withAgent(c *cli.Context, name string, f func(*agent.Agent) error) error {
-	host, err := netns.Current()
-	if n := c.String(namespaceFlag.Name); n != "" {
-		host, err = netns.Open(n)
-	}
+	host, err := hostNamespace(c)
 	if err != nil {
 		return err
 	}
 	a := agent.Open(host, c.String(prefixFlag.Name), name)
 	return errors.Join(f(a), a.Close(), host.Close())
+}
+
+// hostNamespace opens the namespace to take for the host's own.
+func hostNamespace(c *cli.Context) (*netns.NS, error) {
+	if n := c.String(namespaceFlag.Name); n != "" {
+		return netns.Open(n)
+	}
+	return netns.Current()
 }
 
 func printPlan(c *cli.Context, w io.Writer, p agent.Plan) error {
@@ -146,9 +151,7 @@ func printPlan(c *cli.Context, w io.Writer, p agent.Plan) error {
 		return err
 	}
 	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(p.Report())
+		return printJSON(w, p.Report())
 	}
 	if p.Empty() {
 		_, err = fmt.Fprintf(w, "%snothing to change\n", p)
@@ -158,14 +161,18 @@ func printPlan(c *cli.Context, w io.Writer, p agent.Plan) error {
 	return err
 }
 
-// lockHost takes the host's lock; the function gives it back.
-func lockHost() (func(), error) {
-	f, err := os.OpenFile(hostLock, os.O_CREATE|os.O_RDWR, 0o600)
+// withLock calls f while it holds the host's lock.
+func withLock(f func() error) error {
+	lock, err := os.OpenFile(hostLock, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("take the host's lock: %w", err)
+		return fmt.Errorf("take the host's lock: %w; make %s writable", err, filepath.Dir(hostLock))
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another culvert is changing this host (%s is held); try again when it is done", hostLock), f.Close())
+	defer func() { _ = lock.Close() }()
+	switch err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return fmt.Errorf("another culvert is changing this host (%s is held); try again when it is done", hostLock)
+	case err != nil:
+		return fmt.Errorf("take the host's lock %s: %w; its filesystem must support flock(2)", hostLock, err)
 	}
-	return func() { _ = f.Close() }, nil
+	return f()
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/nft"
 )
 
 func countersCommand() *cli.Command {
@@ -16,13 +17,20 @@ func countersCommand() *cli.Command {
 		Name:  "counters",
 		Usage: "print what this host has redirected, refused and dropped, by tenant",
 		Description: "The counters are the kernel's; docs/ruleset.md says what each means.\n\n" +
-			"Example:\n   culvert counters",
-		Flags:  []cli.Flag{prefixFlag},
+			"Examples:\n   culvert counters\n   culvert counters -o json",
+		Flags:  []cli.Flag{outputFlag, prefixFlag},
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			counters, err := agent.Counters(c.String(prefixFlag.Name))
 			if err != nil {
 				return err
+			}
+			asJSON, err := jsonWanted(c)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(c.App.Writer, countersReport(counters))
 			}
 			w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "TENANT\tCOUNTER\tPACKETS\tBYTES")
@@ -35,4 +43,22 @@ func countersCommand() *cli.Command {
 			return w.Flush()
 		},
 	}
+}
+
+// count is a counter for programs.
+type count struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// countersReport is what `culvert counters -o json` prints: counters by tenant and name, an empty object if there are none.
+func countersReport(counters map[string]map[string]nft.Count) map[string]map[string]count {
+	out := make(map[string]map[string]count, len(counters))
+	for tenant, all := range counters {
+		out[tenant] = make(map[string]count, len(all))
+		for name, n := range all {
+			out[tenant][name] = count(n)
+		}
+	}
+	return out
 }

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -18,8 +19,13 @@ func doctorCommand() *cli.Command {
 		Description: "Builds a tenant in scratch namespaces and removes it again; touches nothing else. With a fleet it also checks the\n" +
 			"host's underlay, MTU, uplink and VM devices. Exits with 1 if there is a problem.\n\n" +
 			"Examples:\n   culvert doctor\n   culvert doctor -f fleet.yaml --host hv1",
-		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
-		Before: wellFormedAsRoot,
+		Flags: []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
+		Before: func(c *cli.Context) error {
+			if err := fleetGiven(c); err != nil {
+				return err
+			}
+			return wellFormedAsRoot(c)
+		},
 		Action: func(c *cli.Context) error {
 			asJSON, err := jsonWanted(c)
 			if err != nil {
@@ -44,9 +50,7 @@ func doctorCommand() *cli.Command {
 				}
 			}
 			if asJSON {
-				e := json.NewEncoder(c.App.Writer)
-				e.SetIndent("", "  ")
-				err = e.Encode(findings)
+				err = printJSON(c.App.Writer, findings)
 			} else {
 				err = printFindings(c.App.Writer, findings)
 			}
@@ -61,6 +65,21 @@ func doctorCommand() *cli.Command {
 			return nil
 		},
 	}
+}
+
+// fleetGiven refuses flags that doctor would ignore without a fleet. Flags alone count: the environment is set for
+// all commands alike.
+func fleetGiven(c *cli.Context) error {
+	if c.IsSet(fleetFlag.Name) {
+		return nil
+	}
+	for _, f := range []*cli.StringFlag{lockFlag, hostFlag, namespaceFlag, prefixFlag} {
+		fromEnvironment := slices.ContainsFunc(f.EnvVars, func(name string) bool { return os.Getenv(name) != "" })
+		if c.IsSet(f.Name) && !fromEnvironment {
+			return inputError{fmt.Errorf("--%s says nothing without a fleet; name one with -f, or leave --%s out", f.Name, f.Name)}
+		}
+	}
+	return nil
 }
 
 // printFindings prints a table, then the remedies.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -44,22 +46,33 @@ func lockPath(c *cli.Context) string {
 
 // load reads the fleet and the lock, and proves that they belong together.
 func load(c *cli.Context) (*config.Fleet, *portmap.Lock, error) {
-	fleet, err := config.Load(c.String(fleetFlag.Name))
+	fleet, err := loadFleet(c)
 	if err != nil {
 		return nil, nil, err
 	}
 	path := lockPath(c)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("there is no %s, which says who owns which ports; run `culvert allocate -f %s`, or name it with --lock", path, c.String(fleetFlag.Name))
+		return nil, nil, inputError{fmt.Errorf("there is no %s, which says who owns which ports: copy it from where the fleet is kept, or name it with --lock; "+
+			"only a new fleet gets one by `culvert allocate -f %s`", path, c.String(fleetFlag.Name))}
 	}
 	lock, err := portmap.ReadFile(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, inputError{err}
 	}
 	if err := portmap.Prove(lock, fleet); err != nil {
-		return nil, nil, fmt.Errorf("%s does not go with %s, run `culvert allocate`:\n%w", path, c.String(fleetFlag.Name), err)
+		return nil, nil, inputError{fmt.Errorf("%s does not go with %s; run `culvert allocate` where the fleet is kept, and copy both to the hosts:\n%w", path, c.String(fleetFlag.Name), err)}
 	}
 	return fleet, lock, nil
+}
+
+// loadFleet reads the fleet.
+func loadFleet(c *cli.Context) (*config.Fleet, error) {
+	fleet, err := config.Load(c.String(fleetFlag.Name))
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return nil, inputError{fmt.Errorf("%w; name the fleet's file with -f", err)}
+	}
+	return fleet, err
 }
 
 // hostName is the host to be: as told, or the machine's name without its domain.
@@ -85,6 +98,13 @@ func jsonWanted(c *cli.Context) (bool, error) {
 	default:
 		return false, inputError{fmt.Errorf("output %q: want text or json", o)}
 	}
+}
+
+// printJSON prints a value for programs.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // wellFormed refuses what a command would ignore or not understand, before it does anything.

@@ -49,7 +49,8 @@ func labUpCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := l.Apply(c.Context, fleet, lock); err != nil {
+			// The context ends with Ctrl-C.
+			if err := errors.Join(l.Apply(c.Context, fleet, lock), c.Context.Err()); err != nil {
 				return errors.Join(err, l.Down())
 			}
 			nodes := make([]string, 0, len(fleet.Hosts))
@@ -149,7 +150,11 @@ func labDemoCommand() *cli.Command {
 			"each hop with its counters, and removes the lab. Exits with 0 only if every step was verified.",
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
-			return demo.Play(c.Context, c.App.Writer, demo.Tools{Converge: live.Converge, Counters: live.Counters})
+			err := demo.Play(c.Context, c.App.Writer, demo.Tools{Converge: live.Converge, Counters: live.Counters})
+			if c.Context.Err() != nil {
+				return fmt.Errorf("interrupted: %w", err)
+			}
+			return err
 		},
 	}
 }

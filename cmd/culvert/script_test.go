@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,11 +21,12 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	var labs atomic.Int32
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		// $LAB is a lab of the script's own, taken down whatever happens to the script.
 		Setup: func(env *testscript.Env) error {
-			name := fmt.Sprintf("cli%d", os.Getpid())
+			name := fmt.Sprintf("cli%dx%d", os.Getpid(), labs.Add(1))
 			env.Setenv("LAB", name)
 			env.Defer(func() {
 				if err := lab.Down(name); err != nil {

@@ -42,7 +42,7 @@ func TestExitStatus(t *testing.T) {
 	}{
 		{"validate -f " + good, 0},
 		{"validate -f " + bad, 2},
-		{"validate -f " + filepath.Join(dir, "none.yaml"), 1},
+		{"validate -f " + filepath.Join(dir, "none.yaml"), 2},
 		{"validate --nonsense", 2},
 		{"validate too many", 2},
 		{"nonsense", 2},
@@ -56,11 +56,17 @@ func TestExitStatus(t *testing.T) {
 		{"allocate -f " + good + " --check", 0},
 		{"render -f " + good + " --host hv1", 0},
 		{"render -f " + good + " --host hv9", 2},
-		{"render -f " + good + " --lock " + filepath.Join(dir, "none"), 1},
+		{"render -f " + good + " --lock " + filepath.Join(dir, "none"), 2},
 		{"plan -f " + bad, 1},
 		{"plan --nonsense", 1},
 		{"plan -f " + good + " -o xml", 1},
 		{"plan too many", 1},
+		{"doctor --host hv1", 2},
+		{"doctor --lock fleet.lock.yaml", 2},
+		{"doctor --namespace x", 2},
+		{"doctor --prefix x-", 2},
+		{"doctor -f " + good + " -o xml", 2},
+		{"counters -o xml", 2},
 	} {
 		var stdout, stderr bytes.Buffer
 		got := run(context.Background(), strings.Fields("culvert "+test.args), &stdout, &stderr)

@@ -17,7 +17,7 @@ func validateCommand() *cli.Command {
 		Flags:  []cli.Flag{fleetFlag},
 		Before: wellFormed,
 		Action: func(c *cli.Context) error {
-			fleet, err := config.Load(c.String(fleetFlag.Name))
+			fleet, err := loadFleet(c)
 			if err != nil {
 				return err
 			}

@@ -10,15 +10,20 @@ import (
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/lab/packet"
 	users "github.com/culvertnet/culvert/lab/traffic"
+	"github.com/culvertnet/culvert/netns"
 )
 
 // Play builds the lab, plays the story and takes the lab down. It returns an error for the first thing that is not as told.
-func Play(ctx context.Context, out io.Writer, tools Tools) (err error) {
+func Play(ctx context.Context, out io.Writer, tools Tools) error {
+	return play(ctx, out, tools, "demo")
+}
+
+func play(ctx context.Context, out io.Writer, tools Tools, labName string) (err error) {
 	// What a story that was killed left behind.
 	if err := lab.Down(labName); err != nil {
 		return err
 	}
-	s, err := newStage(ctx, out, tools)
+	s, err := newStage(ctx, out, tools, labName)
 	if err != nil {
 		return err
 	}
@@ -113,14 +118,40 @@ func (s *stage) talk(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", n.network, err)
 		}
 	}
-	echo, err := users.Ping(ctx, vm, users.Echo{To: server.Addr(), Count: pings})
+	return s.ping(ctx, vm, outside)
+}
+
+// ping sends echo requests and looks at the source and the identifier that they arrive with.
+func (s *stage) ping(ctx context.Context, vm, outside *netns.NS) error {
+	requests, err := packet.ParseFilter("in icmp type=8")
 	if err != nil {
+		return err
+	}
+	capture, err := users.StartCapture(outside, "any", requests)
+	if err != nil {
+		return err
+	}
+	echo, err := users.Ping(ctx, vm, users.Echo{To: server.Addr(), Count: pings})
+	if err := errors.Join(err, capture.Stop()); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
 	if echo.Received != pings {
 		return fmt.Errorf("ping: %d of %d replies", echo.Received, pings)
 	}
-	s.say("  ping: %d of %d replies", echo.Received, pings)
+	block, err := s.block("hv2")
+	if err != nil {
+		return err
+	}
+	seen := capture.Packets()
+	if len(seen) != pings {
+		return fmt.Errorf("ping: the server received %d echo requests, want %d", len(seen), pings)
+	}
+	for _, p := range seen {
+		if !block.Contains(p.Source, p.ID) {
+			return fmt.Errorf("ping: the server saw %s with id %d, which is not in hv2's block %s", p.Source, p.ID, block)
+		}
+	}
+	s.say("  ping: %s id %d left as %s id %d (hv2's block), %d of %d replies", private, echo.ID, seen[0].Source, seen[0].ID, echo.Received, pings)
 	return nil
 }
 

@@ -44,9 +44,7 @@ type stage struct {
 	open  map[string]*netns.NS
 }
 
-const labName = "demo"
-
-func newStage(ctx context.Context, out io.Writer, tools Tools) (*stage, error) {
+func newStage(ctx context.Context, out io.Writer, tools Tools, labName string) (*stage, error) {
 	fleet, err := config.Parse("the demo's fleet", fleetYAML)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"testing"
 )
 
+const tooBig6 = 2 // RFC 4443 section 3.2
+
 // frame puts an Ethernet header before an IP packet.
 func frame(ip []byte) []byte {
 	etherType := uint16(EtherIPv4)
@@ -70,7 +72,7 @@ func TestParse(t *testing.T) {
 		},
 		{
 			"too big", build(t, Spec{
-				Protocol: ICMP, Type: TooBig6, Payload: build(t, Spec{Protocol: UDP, Source: netip.MustParseAddrPort("[fd00::12]:1"), Destination: netip.MustParseAddrPort("[2001:db8::1]:2")}),
+				Protocol: ICMP, Type: tooBig6, Payload: build(t, Spec{Protocol: UDP, Source: netip.MustParseAddrPort("[fd00::12]:1"), Destination: netip.MustParseAddrPort("[2001:db8::1]:2")}),
 				Source: netip.MustParseAddrPort("[2001:db8::9]:0"), Destination: netip.MustParseAddrPort("[fd00::12]:0"),
 			}),
 			"icmp 2001:db8::9 > fd00::12 type 2 code 0 id 0 ttl 64 length 96 about [udp [fd00::12]:1 > [2001:db8::1]:2 ttl 64 length 48]",
@@ -136,7 +138,7 @@ func TestIntact(t *testing.T) {
 	fromFour, toFour := netip.MustParseAddrPort("10.0.0.1:0"), netip.MustParseAddrPort("10.0.0.47:0")
 	fromSix, toSix := netip.MustParseAddrPort("[2001:db8::9]:0"), netip.MustParseAddrPort("[fd00::12]:0")
 	four := build(t, Spec{Protocol: ICMP, Type: Exceeded4, Payload: quoted, Source: fromFour, Destination: toFour})
-	six := build(t, Spec{Protocol: ICMP, Type: TooBig6, Payload: build(t, Spec{Protocol: UDP, Source: fromSix, Destination: toSix}), Source: toSix, Destination: fromSix})
+	six := build(t, Spec{Protocol: ICMP, Type: 2, Payload: build(t, Spec{Protocol: UDP, Source: fromSix, Destination: toSix}), Source: toSix, Destination: fromSix})
 	for _, c := range []struct {
 		name   string
 		ip     []byte

@@ -187,7 +187,7 @@ const (
 	EchoReply4, EchoRequest4            = 0, 8
 	Unreachable4, Exceeded4, Parameter4 = 3, 11, 12
 	EchoRequest6, EchoReply6            = 128, 129
-	Unreachable6, TooBig6, lastError6   = 1, 2, 127
+	lastError6                          = 127
 )
 
 func (p *Packet) readICMP(b []byte, depth int) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/netns"
 )
 
@@ -172,9 +173,13 @@ func conntrackStatistics(ns *netns.NS) (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := parseStatistics(string(text))
+	all, err := agent.ParseConntrack(string(text))
 	if err != nil {
 		return nil, err
+	}
+	out := make(map[string]int, len(all)+1)
+	for name, n := range all {
+		out[name] = int(n)
 	}
 	count, err := readIn(ns, "/proc/sys/net/netfilter/nf_conntrack_count")
 	if err != nil {
@@ -182,23 +187,6 @@ func conntrackStatistics(ns *netns.NS) (map[string]int, error) {
 	}
 	out["count"], err = strconv.Atoi(strings.TrimSpace(string(count)))
 	return out, err
-}
-
-// parseStatistics reads a header and a line of hexadecimal numbers per CPU (net/netfilter/nf_conntrack_standalone.c).
-func parseStatistics(text string) (map[string]int, error) {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	columns := strings.Fields(lines[0])
-	out := map[string]int{}
-	for _, line := range lines[1:] {
-		for i, field := range strings.Fields(line) {
-			n, err := strconv.ParseUint(field, 16, 63)
-			if err != nil || i >= len(columns) {
-				return nil, fmt.Errorf("conntrack statistics: unexpected line %q", line)
-			}
-			out[columns[i]] += int(n)
-		}
-	}
-	return out, nil
 }
 
 func readIn(ns *netns.NS, path string) (data []byte, err error) {

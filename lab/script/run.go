@@ -93,9 +93,6 @@ func Play(out io.Writer, tools Tools, files ...string) (failed []string, err err
 	return failed, err
 }
 
-// Commands are the names of all commands, sorted.
-func Commands() []string { return slices.Sorted(maps.Keys(commands)) }
-
 // player is testscript's view of a test where there is no testing package.
 type player struct {
 	out    io.Writer

@@ -228,7 +228,7 @@ func TestMistakes(t *testing.T) {
 }
 
 func TestHelpNamesEveryCommand(t *testing.T) {
-	for _, name := range Commands() {
+	for name := range commands {
 		if !strings.Contains(Help, "\n  "+name+" ") && !strings.Contains(Help, ", "+name+" ") && !strings.Contains(Help, "\n  "+name+"\n") {
 			t.Errorf("help does not describe %s", name)
 		}
@@ -249,18 +249,6 @@ func TestComparisons(t *testing.T) {
 			if c.holds(got) != want[i] {
 				t.Errorf("%d %s is %v", got, text, c.holds(got))
 			}
-		}
-	}
-}
-
-func TestParseStatistics(t *testing.T) {
-	got, err := parseStatistics("entries  found insert_failed drop\n00000002  0000000a 00000001 00000000\n00000002  00000001 00000010 00000003\n")
-	if err != nil || got["found"] != 11 || got["insert_failed"] != 17 || got["drop"] != 3 {
-		t.Errorf("%v, %v", got, err)
-	}
-	for _, text := range []string{"a\nx", "a\n1 2"} {
-		if _, err := parseStatistics(text); err == nil {
-			t.Errorf("read %q", text)
 		}
 	}
 }

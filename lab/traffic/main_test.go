@@ -79,7 +79,7 @@ func serve(t *testing.T, node string, network traffic.Network, addr string) *tra
 
 // soon bounds a test's waits.
 func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

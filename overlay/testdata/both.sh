@@ -15,7 +15,7 @@ ip link set cv100 up
 ip -n culvert-acme link set uplink up
 ip link add vx100 netns culvert-acme address 02:63:76:00:00:01 mtu 1500 type vxlan id 100 local 192.0.2.1 dstport 4789 nolearning
 ip -n culvert-acme link set vx100 up
-sysctl -qw net/ipv4/conf/cv100/rp_filter=0
+sysctl -qw net/ipv4/conf/cv100/rp_filter=1
 ip -n culvert-acme address replace 100.64.0.1/32 dev vx100
 ip -n culvert-acme address replace fd00:c0de::1/128 dev vx100 nodad
 ip neigh replace 169.254.99.2 lladdr 02:63:76:ff:ff:fd dev cv100 nud permanent
@@ -31,6 +31,8 @@ ip -n culvert-acme route replace 10.0.0.47/32 proto 146 via 100.64.0.2 dev vx100
 ip -n culvert-acme route replace 100.64.0.2/32 proto 146 dev vx100
 ip -n culvert-acme route replace 100.64.0.4/32 proto 146 dev vx100
 ip -n culvert-acme route replace fd00::47/128 proto 146 via fd00:c0de::2 dev vx100 onlink
+ip -n culvert-acme route replace unreachable 10.0.0.12/32 proto 146 metric 1073741824
+ip -n culvert-acme route replace unreachable fd00::12/128 proto 146 metric 1073741824
 # the rules come here, before anything brings traffic
 ip link set tap-a netns culvert-acme
 ip -n culvert-acme link set tap-a address 02:63:76:ff:ff:fe up

@@ -25,6 +25,8 @@ ip -n culvert-acme route replace 10.0.0.47/32 proto 146 via 100.64.0.2 dev vx100
 ip -n culvert-acme route replace 100.64.0.2/32 proto 146 dev vx100
 ip -n culvert-acme route replace 100.64.0.4/32 proto 146 dev vx100
 ip -n culvert-acme route replace fd00::47/128 proto 146 via fd00:c0de::2 dev vx100 onlink
+ip -n culvert-acme route replace unreachable 10.0.0.12/32 proto 146 metric 1073741824
+ip -n culvert-acme route replace unreachable fd00::12/128 proto 146 metric 1073741824
 # the rules come here, before anything brings traffic
 ip link set tap-a netns culvert-acme
 ip -n culvert-acme link set tap-a address 02:63:76:ff:ff:fe up

@@ -15,7 +15,7 @@ ip link set cv100 up
 ip -n culvert-acme link set uplink up
 ip link add vx100 netns culvert-acme address 02:63:76:00:00:01 mtu 1500 type vxlan id 100 local 192.0.2.1 dstport 4789 nolearning
 ip -n culvert-acme link set vx100 up
-sysctl -qw net/ipv4/conf/cv100/rp_filter=0
+sysctl -qw net/ipv4/conf/cv100/rp_filter=1
 ip -n culvert-acme address replace 100.64.0.1/32 dev vx100
 ip -n culvert-acme address replace fd00:c0de::1/128 dev vx100 nodad
 ip neigh replace 169.254.99.2 lladdr 02:63:76:ff:ff:fd dev cv100 nud permanent

@@ -17,7 +17,6 @@ type Event struct {
 // The actions that matter here.
 const (
 	Start       = "start"
-	Run         = "run"
 	Pass        = "pass"
 	Fail        = "fail"
 	Skip        = "skip"

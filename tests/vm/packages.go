@@ -14,12 +14,16 @@ import (
 	"sync"
 )
 
-// kernelLibraries are the modules by which Go programs speak netlink. A test
-// that links one of them is a test of the kernel.
+// kernelLibraries are the modules by which Go programs speak to the kernel. A
+// test that links one of them is a test of the kernel. tests/arrows_test.go
+// has the same list.
 var kernelLibraries = []string{
-	"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/moby/ipvs",
-	"github.com/ti-mo/conntrack", "github.com/ti-mo/netfilter", "github.com/vishvananda/netlink",
+	"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/moby/ipvs", "github.com/ti-mo",
+	"github.com/vishvananda/netlink", "github.com/vishvananda/netns",
 }
+
+// namespaces is our own package of the kernel that links none of them.
+const namespaces = "github.com/culvertnet/culvert/netns"
 
 // testPackage is a package whose tests are to run in the guest.
 type testPackage struct {
@@ -81,7 +85,7 @@ func parseList(root string, r io.Reader, kernelOnly bool) ([]testPackage, error)
 			return nil, fmt.Errorf("list packages: %w", err)
 		}
 		path, isTest := strings.CutSuffix(one.ImportPath, ".test")
-		if !isTest || kernelOnly && !slices.ContainsFunc(one.Deps, isKernelLibrary) {
+		if !isTest || kernelOnly && !slices.ContainsFunc(one.Deps, isKernelPackage) {
 			continue
 		}
 		dir, err := filepath.Rel(root, one.Dir)
@@ -92,11 +96,11 @@ func parseList(root string, r io.Reader, kernelOnly bool) ([]testPackage, error)
 	}
 }
 
-// isKernelLibrary reports whether an import path, with or without go list's
-// mark for the test it was compiled for, is in one of the libraries.
-func isKernelLibrary(path string) bool {
+// isKernelPackage reports whether an import path, with or without go list's
+// mark for the test it was compiled for, makes a test one of the kernel.
+func isKernelPackage(path string) bool {
 	path, _, _ = strings.Cut(path, " ")
-	return slices.ContainsFunc(kernelLibraries, func(lib string) bool {
+	return path == namespaces || slices.ContainsFunc(kernelLibraries, func(lib string) bool {
 		return path == lib || strings.HasPrefix(path, lib+"/")
 	})
 }

@@ -12,6 +12,7 @@ const listing = `
 {"ImportPath":"example.org/m/config.test","Dir":"/src/m/config","Deps":["fmt"]}
 {"ImportPath":"example.org/m/nft.test","Dir":"/src/m/nft","Deps":["fmt","github.com/google/nftables/expr"]}
 {"ImportPath":"example.org/m/lab/x.test","Dir":"/src/m/lab/x","Deps":["github.com/vishvananda/netlink [example.org/m/lab/x.test]"]}
+{"ImportPath":"example.org/m/ns.test","Dir":"/src/m/ns","Deps":["github.com/culvertnet/culvert/netns [example.org/m/ns.test]"]}
 {"ImportPath":"example.org/m/nftables.test","Dir":"/src/m/nftables","Deps":["github.com/google/nftablesque"]}
 `
 
@@ -20,8 +21,8 @@ func TestParseList(t *testing.T) {
 		kernelOnly bool
 		want       []string
 	}{
-		{true, []string{"nft", "lab/x"}},
-		{false, []string{"config", "nft", "lab/x", "nftables"}},
+		{true, []string{"nft", "lab/x", "ns"}},
+		{false, []string{"config", "nft", "lab/x", "ns", "nftables"}},
 	} {
 		packages, err := parseList("/src/m", strings.NewReader(listing), tt.kernelOnly)
 		if err != nil {
