@@ -68,8 +68,8 @@ const (
 	prioritySourceNAT   = 100
 )
 
-// Desired computes the tables of a tenant's namespace.
-func Desired(t topology.Tenant) []Table {
+// forwarding computes the tables that lead packets; [Desired] adds what they are checked for.
+func forwarding(t topology.Tenant) []Table {
 	b := builder{t: t, vx: t.Device()}
 	switch {
 	case !t.Hypervisor:

@@ -16,6 +16,7 @@ import (
 	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/topology"
@@ -49,6 +50,10 @@ func hypervisor() topology.Tenant {
 	hv2, edge1, edge2 := peer(2, "hv2", true, false), peer(3, "edge1", false, true), peer(4, "edge2", true, true)
 	return topology.Tenant{
 		Name: "acme", VNI: 100, Hypervisor: true, Self: peer(1, "hv1", true, false), Peers: []topology.Peer{hv2, edge1, edge2},
+		Interfaces: []config.Interface{
+			{Name: "vm-a", Device: "tap-a", MAC: vmMAC, Addresses: []netip.Addr{vmA, netip.MustParseAddr("fd00::12")}},
+			{Name: "vm-c", Device: "tap-c", MAC: config.MAC{0x52, 0x54, 0, 0, 0, 0x0c}, Addresses: []netip.Addr{vmC}},
+		},
 		Remote: []topology.Remote{{Address: vmB, Peer: hv2}, {Address: vmE, Peer: edge2}, {Address: netip.MustParseAddr("fd00::99"), Peer: edge2}},
 		NAT: &topology.NAT{
 			Addresses: []netip.Addr{public},
@@ -76,7 +81,7 @@ func both() topology.Tenant {
 // edge is a host that is an edge alone.
 func edge() topology.Tenant {
 	t := hypervisor()
-	t.Hypervisor, t.Edge, t.Remote = false, true, nil
+	t.Hypervisor, t.Edge, t.Remote, t.Interfaces = false, true, nil, nil
 	t.NAT = &topology.NAT{Addresses: []netip.Addr{public}}
 	return t
 }

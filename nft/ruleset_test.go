@@ -40,7 +40,12 @@ var purposes = map[string]string{
 	"ip output/edge": "What this namespace says by itself has overlay addresses, which mean nothing outside.",
 	"ip srcnat": "Gives a new flow that leaves an address and a port of its source's blocks. The hash leaves the destination out, so a private address and port have one public port for all " +
 		"destinations (RFC 4787 REQ-1), as long as it is free. A flow without a block is dropped: it would leave with its private address.",
-	"ip transit":       "Other hosts' flows are translated already; this host's conntrack has nothing to add and would run full.",
+	"ip transit": "Other hosts' flows are translated already; this host's conntrack has nothing to add and would run full.",
+	"ip spoofing": "Lets a VM's packets pass if device, MAC and source address belong together; ahead of conntrack and of defragmentation, so a forged packet leaves no trace and each fragment " +
+		"is looked at by itself. What the fabric's own devices bring is checked elsewhere. Every other device is a VM's, so one that the fleet does not know sends nothing. A chain that knows devices by " +
+		"name needs none of them: it is complete before a VM is attached.",
+	"ip6 spoofing":     "The same for IPv6. With link-local addresses VMs talk ICMPv6 with their gateway alone: neighbour discovery. A VM advertises no routers, no redirects and no addresses but its own.",
+	"arp spoofing":     "The same for ARP: the sender's MAC and address in the packet must be those of the VM that sends the frame. 0.0.0.0 is allowed, which probes ask with (RFC 5227).",
 	"ip6 forward":      "VMs of the tenant talk to each other. Nothing goes out and nothing comes in: a NAT gateway has IPv4 addresses alone.",
 	"ip6 forward/edge": "An edge forwards no IPv6: a NAT gateway has IPv4 addresses alone.",
 }
@@ -60,6 +65,8 @@ var meanings = map[Counter][3]string{
 	NoBlock:        {"new flows whose source has no ports, dropped", "never, unless rules and maps differ", "run `culvert plan`; report it if the plan is empty"},
 	OwnTraffic:     {"packets of the namespace itself for the outside, dropped", "hops that ran out, answers to forged sources: a little", "nothing"},
 	ForeignSource:  {"packets from the overlay for the outside without a public address of the tenant, dropped", "a hypervisor leaks private packets, or somebody forges VXLAN", "look at the hypervisor's rules"},
+	Spoofed:        {"packets of VMs with a MAC or a source that is not theirs, ARP and neighbour discovery for others' addresses, dropped", "a VM forges, is configured wrongly or asks for an address by DHCP", "compare the interface in the fleet with the VM; if they agree, ask the tenant"},
+	LinkLocal:      {"packets of VMs from link-local addresses that are not ICMPv6 for their gateway, dropped", "mDNS, LLMNR, DHCPv6: always a little", "nothing"},
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
 	NotForwardable: {"other packets on an edge, dropped", "scans of addresses that are not the tenant's, a VM that talks to its own public address", "nothing while it is small"},
 }

@@ -9,11 +9,17 @@ import (
 	"github.com/culvertnet/culvert/lab/script"
 )
 
-func TestNAT(t *testing.T) {
+func TestNAT(t *testing.T) { play(t, "nat") }
+
+func TestIsolation(t *testing.T) { play(t, "isolation") }
+
+// play plays the scenarios of a folder.
+func play(t *testing.T, folder string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: network namespaces")
 	}
-	files, err := filepath.Glob("testdata/nat/*.txtar")
+	files, err := filepath.Glob("testdata/" + folder + "/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v, %v", files, err)
 	}
