@@ -41,6 +41,8 @@ var purposes = map[string]string{
 	"ip srcnat": "Gives a new flow that leaves an address and a port of its source's blocks. The hash leaves the destination out, so a private address and port have one public port for all " +
 		"destinations (RFC 4787 REQ-1), as long as it is free. A flow without a block is dropped: it would leave with its private address.",
 	"ip transit": "Other hosts' flows are translated already; this host's conntrack has nothing to add and would run full.",
+	"ip guard": "VXLAN is for the fleet's other hosts. Whoever else sends to its port, on whatever address of the host, is dropped ahead of connection tracking. On an edge the port also passes by in the " +
+		"traffic of VMs, so only what is for the host itself counts. Addresses can be forged: the underlay must not let in packets from outside with the hosts' addresses.",
 	"ip spoofing": "Lets a VM's packets pass if device, MAC and source address belong together; ahead of conntrack and of defragmentation, so a forged packet leaves no trace and each fragment " +
 		"is looked at by itself. What the fabric's own devices bring is checked elsewhere. Every other device is a VM's, so one that the fleet does not know sends nothing. A chain that knows devices by " +
 		"name needs none of them: it is complete before a VM is attached.",
@@ -65,6 +67,7 @@ var meanings = map[Counter][3]string{
 	NoBlock:        {"new flows whose source has no ports, dropped", "never, unless rules and maps differ", "run `culvert plan`; report it if the plan is empty"},
 	OwnTraffic:     {"packets of the namespace itself for the outside, dropped", "hops that ran out, answers to forged sources: a little", "nothing"},
 	ForeignSource:  {"packets from the overlay for the outside without a public address of the tenant, dropped", "a hypervisor leaks private packets, or somebody forges VXLAN", "look at the hypervisor's rules"},
+	Outsider:       {"packets to the host's VXLAN port from addresses that are no host of the fleet, dropped", "a scan, a host that has left the fleet or is `state: down` and does not know, or an attack", "compare the fleets of the hosts; close the port to strangers at the border of the underlay"},
 	Spoofed:        {"packets of VMs with a MAC or a source that is not theirs, ARP and neighbour discovery for others' addresses, dropped", "a VM forges, is configured wrongly or asks for an address by DHCP", "compare the interface in the fleet with the VM; if they agree, ask the tenant"},
 	LinkLocal:      {"packets of VMs from link-local addresses that are not ICMPv6 for their gateway, dropped", "mDNS, LLMNR, DHCPv6: always a little", "nothing"},
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
@@ -94,6 +97,12 @@ func TestRulesetDocument(t *testing.T) {
 		b.WriteString(explained(t, normal(s.nft("list", "ruleset")), c.tenant()))
 		collect(where, desired)
 	}
+	guard := Guard(guarded())
+	s := newStage(t)
+	s.become(guard)
+	b.WriteString("\n## The host's own namespace\n\nThe one table that is not in a tenant's namespace, on every host that holds tenants. With an IPv6 underlay it is of the family ip6. Foreign tables stay as they are.\n\n")
+	b.WriteString(explained(t, normal(s.nft("list", "ruleset")), topology.Tenant{Hypervisor: true}))
+	collect(where, guard)
 	b.WriteString("\n## Counters\n\nEach is a named counter: it outlives changes of the rules. A tenant has them in its namespace, per family.\n\n")
 	b.WriteString("| counter | where | what it counts | when it grows | what to do |\n|---|---|---|---|---|\n")
 	for _, c := range slices.SortedFunc(maps.Keys(where), func(a, b Counter) int { return strings.Compare(a.Name, b.Name) }) {

@@ -34,7 +34,7 @@ func For(fleet *config.Fleet, lock *portmap.Lock, name string) (Host, error) {
 	if self == nil {
 		return Host{}, fmt.Errorf("the fleet has no host %q; name one of it with --host, or add it under hosts", name)
 	}
-	host := Host{Name: name, Underlay: self.Underlay, Port: fleet.Overlay.Port, Uplink: self.Uplink}
+	host := Host{Name: name, Underlay: self.Underlay, Port: fleet.Overlay.Port, Uplink: self.Uplink, Underlays: b.underlays(self.Underlay)}
 	for i := range fleet.Tenants {
 		t, ok, err := b.tenant(&fleet.Tenants[i], self)
 		if err != nil {

@@ -16,6 +16,8 @@ type Host struct {
 	Port uint16
 	// Uplink is the device towards the outside world, empty on a host that is no edge.
 	Uplink string
+	// Underlays are the underlay addresses of the fleet's other hosts that are up, sorted.
+	Underlays []netip.Addr
 	// Tenants are sorted by name.
 	Tenants []Tenant
 }

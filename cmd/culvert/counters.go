@@ -11,16 +11,26 @@ import (
 	"github.com/culvertnet/culvert/agent"
 )
 
+// ownNamespace stands for the host's own namespace where tenants are listed; no tenant can have that name.
+const ownNamespace = "(host)"
+
 func countersCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "counters",
 		Usage: "print what this host has redirected, refused and dropped, by tenant",
 		Description: "The counters are the kernel's; docs/ruleset.md says what each means.\n\n" +
 			"Example:\n   culvert counters",
-		Flags:  []cli.Flag{prefixFlag},
+		Flags:  []cli.Flag{namespaceFlag, prefixFlag},
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			counters, err := agent.Counters(c.String(prefixFlag.Name))
+			if err != nil {
+				return err
+			}
+			err = withAgent(c, "", func(a *agent.Agent) (err error) {
+				counters[ownNamespace], err = a.GuardCounters()
+				return err
+			})
 			if err != nil {
 				return err
 			}
