@@ -180,7 +180,6 @@ func notBuilt(fleet *config.Fleet) []string {
 			{"loadBalancers", len(t.LoadBalancers) > 0},
 			{"natGateway.exempt", t.NATGateway != nil && len(t.NATGateway.Exempt) > 0},
 			{"conntrack", t.Conntrack != config.ConntrackLimit{}},
-			{"timeouts", t.Timeouts != config.Timeouts{}},
 		} {
 			if part.there {
 				out = append(out, fmt.Sprintf("%s of tenant %s: valid, but this version does not carry it out yet", part.name, t.Name))

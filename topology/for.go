@@ -79,7 +79,7 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 	if !ok {
 		return Tenant{}, false, nil
 	}
-	out := Tenant{Name: t.Name, VNI: t.VNI, Hypervisor: me.Hypervisor, Edge: me.Edge, Self: *me}
+	out := Tenant{Name: t.Name, VNI: t.VNI, Hypervisor: me.Hypervisor, Edge: me.Edge, Self: *me, Timeouts: t.Timeouts}
 	for name, p := range holders {
 		if name != self.Name && b.up[name] {
 			out.Peers = append(out.Peers, *p)

@@ -37,6 +37,8 @@ type Tenant struct {
 	Remote []Remote
 	// Unreachable are the private addresses of VMs on hosts that are down: nowhere, and not outside either.
 	Unreachable []netip.Addr
+	// Timeouts are those of connection tracking; zero means the default.
+	Timeouts config.Timeouts
 	// NAT is nil for a tenant without a NAT gateway.
 	NAT *NAT
 }
