@@ -16,13 +16,14 @@ import (
 // Agent keeps one host. It is not for concurrent use.
 type Agent struct {
 	name   string
+	host   *netns.NS
 	kernel *overlay.Kernel
 }
 
 // Open returns the agent of the named host, whose own namespace is given. prefix goes before the names of the tenant
 // namespaces; it is empty on a real host and tells hosts of one machine apart in a lab. Call Close when done.
 func Open(host *netns.NS, prefix, name string) *Agent {
-	return &Agent{name: name, kernel: overlay.Open(host, prefix)}
+	return &Agent{name: name, host: host, kernel: overlay.Open(host, prefix)}
 }
 
 // Close gives all sockets back.
@@ -74,6 +75,13 @@ func (a *Agent) plan(host topology.Host) (Plan, error) {
 		}
 	}
 	plan := Plan{Host: a.name, Overlay: overlay.Diff(observed, desired)}
+	guard, err := a.guard(host)
+	if err != nil {
+		return plan, err
+	}
+	if !guard.Empty() {
+		plan.Rules = append(plan.Rules, Rules{overlay.HostPlace, guard})
+	}
 	for _, t := range host.Tenants {
 		place := overlay.Place(t.Namespace())
 		rules, err := a.rules(place, t, plan.Overlay)
@@ -90,22 +98,18 @@ func (a *Agent) plan(host topology.Host) (Plan, error) {
 // rules plans the rules of one tenant.
 func (a *Agent) rules(place overlay.Place, t topology.Tenant, links overlay.Plan) (nft.Plan, error) {
 	desired := nft.Desired(t)
-	ns, err := a.kernel.NS(place)
+	var observed []nft.Table
+	err := a.dial(place, func(conn *nft.Conn) (err error) {
+		if observed, err = conn.Observe(); err != nil {
+			err = fmt.Errorf("observe the rules of %s: %w", place, err)
+		}
+		return err
+	})
 	if errors.Is(err, netns.ErrNotExist) {
 		return nft.Diff(nil, desired), nil
 	}
 	if err != nil {
 		return nft.Plan{}, err
-	}
-	defer func() { _ = ns.Close() }()
-	conn, err := nft.Dial(ns)
-	if err != nil {
-		return nft.Plan{}, err
-	}
-	defer func() { _ = conn.Close() }()
-	observed, err := conn.Observe()
-	if err != nil {
-		return nft.Plan{}, fmt.Errorf("observe the rules of %s: %w", place, err)
 	}
 	for _, device := range []string{t.Device(), topology.UplinkDevice} {
 		if links.Renewed(place, device) {
@@ -126,7 +130,7 @@ func (a *Agent) Apply(p Plan) error {
 			continue
 		}
 		if err := a.applyRules(rules); err != nil {
-			r.fail(rules.Place, fmt.Errorf("change the rules of %s: %w", rules.Place, err))
+			r.fail(rules.Place, fmt.Errorf("change the rules of %s: %w", placeName(rules.Place), err))
 		}
 	}
 	r.steps(p.Overlay.Attach())
@@ -160,17 +164,7 @@ func (r *run) steps(steps []overlay.Step) {
 }
 
 func (a *Agent) applyRules(r Rules) error {
-	ns, err := a.kernel.NS(r.Place)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = ns.Close() }()
-	conn, err := nft.Dial(ns)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	return conn.Apply(r.Plan)
+	return a.dial(r.Place, func(conn *nft.Conn) error { return conn.Apply(r.Plan) })
 }
 
 // notBuilt names what the fleet asks for and this version does not do.
@@ -184,7 +178,6 @@ func notBuilt(fleet *config.Fleet) []string {
 			{"loadBalancers", len(t.LoadBalancers) > 0},
 			{"natGateway.exempt", t.NATGateway != nil && len(t.NATGateway.Exempt) > 0},
 			{"conntrack", t.Conntrack != config.ConntrackLimit{}},
-			{"timeouts", t.Timeouts != config.Timeouts{}},
 		} {
 			if part.there {
 				out = append(out, fmt.Sprintf("%s of tenant %s: valid, but this version does not carry it out yet", part.name, t.Name))

@@ -24,6 +24,9 @@ func Render(fleet *config.Fleet, lock *portmap.Lock, name string, underlayMTU in
 	}
 	var b strings.Builder
 	b.WriteString(overlay.Render(state))
+	if guard := nft.Guard(host); guard != nil {
+		b.WriteString("\n# nft list table " + guard[0].Family.String() + " " + nft.TableName + "\n" + guard[0].String())
+	}
 	for _, t := range host.Tenants {
 		fmt.Fprintf(&b, "\n# ip netns exec %s nft list ruleset\n", t.Namespace())
 		for _, table := range nft.Desired(t) {

@@ -203,7 +203,7 @@ func (r *rig) safe() {
 		if !r.has(tenant, device) {
 			continue
 		}
-		want := []string{"table ip culvert", "table ip6 culvert", "table netdev culvert"}
+		want := []string{"table ip culvert", "table ip6 culvert", "table netdev culvert", "table arp culvert"}
 		for _, table := range want {
 			if got := r.rules(tenant); !strings.Contains(got, table) {
 				r.Errorf("%s is attached and %s lacks %s; it has:\n%s", device, tenant, table, got)

@@ -30,6 +30,9 @@ func (c *Conn) chains(f Family) ([]Chain, error) {
 		if err != nil {
 			return nil, fmt.Errorf("decode a chain: %w", err)
 		}
+		if chain.Base != nil {
+			chain.Base.ARP = f == ARPFamily
+		}
 		if table == TableName {
 			out = append(out, chain)
 		}

@@ -82,8 +82,8 @@ const (
 	priorityVIPSource   = prioritySourceNAT + 10
 )
 
-// Desired computes the tables of a tenant's namespace.
-func Desired(t topology.Tenant) []Table {
+// forwarding computes the tables that lead packets; [Desired] adds what they are checked for.
+func forwarding(t topology.Tenant) []Table {
 	b := builder{t: t, vx: t.Device()}
 	return []Table{b.netdev(), b.table(IPv4Family), b.table(IPv6Family)}
 }

@@ -46,7 +46,7 @@ func TestSets(t *testing.T) {
 		{edge(), IPv4Family, setPublics, []string{"45.86.152.23"}},
 		{inside(), IPv4Family, setPublics, nil},
 		{hypervisor(), IPv4Family, setInside, []string{"10.0.0.12", "10.0.0.13", "10.0.0.47", "10.0.0.99", "100.64.0.1", "100.64.0.2", "100.64.0.3", "100.64.0.4"}},
-		{hypervisor(), IPv6Family, setInside, []string{"fd00::99", "fd00:c0de::1", "fd00:c0de::2", "fd00:c0de::3", "fd00:c0de::4"}},
+		{hypervisor(), IPv6Family, setInside, []string{"fd00::12", "fd00::99", "fd00:c0de::1", "fd00:c0de::2", "fd00:c0de::3", "fd00:c0de::4"}},
 		{hypervisor(), IPv4Family, setSources, []string{"10.0.0.12"}},
 		{perInterface(), IPv4Family, setSources, []string{"10.0.0.12", "10.0.0.13"}},
 		{perInterface(), IPv4Family, mapBlocks, []string{"10.0.0.12 : 45.86.152.23 . 1024-2047"}},

@@ -24,6 +24,9 @@ func TestDigests(t *testing.T) {
 			}
 		}
 	}
+	for _, r := range Guard(guarded())[0].Chains[0].Rules {
+		fmt.Fprintf(&b, "# guard\n%s %s\n", r.Digest, r.Text)
+	}
 	golden(t, "testdata/digests.txt", b.String())
 }
 

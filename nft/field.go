@@ -24,6 +24,7 @@ const (
 	Protocol              // an IP protocol number, 0-255
 	ICMPType              // an ICMP type, 0-255
 	Slot                  // a number 0-63, in the host's byte order
+	Device                // a device's name, 16 bytes
 )
 
 // fields holds what is known of every field: the kernel's size in bytes and nft's type.
@@ -38,6 +39,7 @@ var fields = [...]struct {
 	Protocol: {1, nftables.TypeInetProto},
 	ICMPType: {1, nftables.TypeICMPType},
 	Slot:     {4, nftables.TypeMark},
+	Device:   {unix.IFNAMSIZ, nftables.TypeIFName},
 }
 
 // format prints the value of one field.
@@ -52,6 +54,8 @@ func (f Field) format(b []byte) string {
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
 	case Slot:
 		return fmt.Sprintf("%#08x", binary.NativeEndian.Uint32(b))
+	case Device:
+		return fmt.Sprintf("%q", strings.TrimRight(string(b[:unix.IFNAMSIZ]), "\x00"))
 	case Protocol:
 		return name(protocolNames, b[0])
 	case ICMPType:
@@ -129,6 +133,11 @@ type Value []byte
 func (v Value) addr(a netip.Addr) Value { return append(v, a.AsSlice()...) }
 func (v Value) mac(m config.MAC) Value  { return append(v, m[:]...) }
 func (v Value) slot(n int) Value        { return binary.NativeEndian.AppendUint32(v, uint32(n)) }
+
+func (v Value) device(name string) Value { return append(v, ifname(name)...) }
+
+// paddedMAC appends a MAC padded to eight bytes, as a field among others.
+func (v Value) paddedMAC(m config.MAC) Value { return append(v.mac(m), 0, 0) }
 
 // port appends a port padded to four bytes, as a field among others.
 func (v Value) port(p uint16) Value { return append(binary.BigEndian.AppendUint16(v, p), 0, 0) }

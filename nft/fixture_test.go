@@ -51,8 +51,8 @@ func hypervisor() topology.Tenant {
 	return topology.Tenant{
 		Name: "acme", VNI: 100, Hypervisor: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay().IPv4, Self: peer(1, "hv1", true, false), Peers: []topology.Peer{hv2, edge1, edge2},
 		Interfaces: []config.Interface{
-			{Name: "vm-a", Host: "hv1", Device: "tap-a", Addresses: []netip.Addr{vmA}},
-			{Name: "vm-c", Host: "hv1", Device: "tap-c", Addresses: []netip.Addr{vmC}},
+			{Name: "vm-a", Host: "hv1", Device: "tap-a", MAC: vmMAC, Addresses: []netip.Addr{vmA, vmA6}},
+			{Name: "vm-c", Host: "hv1", Device: "tap-c", MAC: config.MAC{0x52, 0x54, 0, 0, 0, 0x0c}, Addresses: []netip.Addr{vmC}},
 		},
 		Remote: []topology.Remote{{Address: vmB, Peer: hv2}, {Address: vmE, Peer: edge2}, {Address: netip.MustParseAddr("fd00::99"), Peer: edge2}},
 		NAT: &topology.NAT{
@@ -106,7 +106,8 @@ func withVIPs() topology.Tenant {
 	hv2 := t.Peers[0]
 	t.NAT.Sources = nil
 	t.Interfaces = []config.Interface{
-		{Name: "vm-a", Device: "tap-a", Addresses: []netip.Addr{vmA, vmA6}}, {Name: "vm-c", Device: "tap-c", Addresses: []netip.Addr{vmC, vmC6}},
+		{Name: "vm-a", Device: "tap-a", MAC: vmMAC, Addresses: []netip.Addr{vmA, vmA6}},
+		{Name: "vm-c", Device: "tap-c", MAC: config.MAC{0x52, 0x54, 0, 0, 0, 0x0c}, Addresses: []netip.Addr{vmC, vmC6}},
 	}
 	t.Remote = append(t.Remote, topology.Remote{Address: vmB6, Peer: hv2})
 	vip := func(public, private netip.Addr, shared bool) topology.VIP {

@@ -48,14 +48,21 @@ var purposes = map[string]string{
 		"virtual IP send to an edge, and come back by the overlay.",
 	"ip from_vip": "A packet that leaves gets its virtual IP here, after everything that this host may have to say to the VM about it. An ICMP error, the host's own included, is about a " +
 		"packet that came for the virtual IP: the quoted destination is translated too, and the error comes from there. What would still leave with a private address is dropped.",
-	"ip dstnat":        "A private address with several virtual IPs needs conntrack to remember which one a flow came for. New flows of such an address leave from the first, by the chain srcnat.",
-	"ip transit":       "Other hosts' flows are translated already; this host's conntrack has nothing to add and would run full.",
-	"ip6 forward":      "VMs of the tenant talk to each other. Without virtual IPs nothing goes out and nothing comes in: a NAT gateway has IPv4 addresses alone.",
-	"ip6 vip":          "As for IPv4. What an ICMPv6 error quotes has no checksum of its own; that of the error is corrected.",
-	"ip6 from_vip":     "As for IPv4.",
-	"ip6 dstnat":       "As for IPv4.",
-	"ip6 srcnat":       "New flows of a private address with several virtual IPs leave from the first. Nothing else of IPv6 is translated by conntrack.",
-	"ip6 output":       "As for IPv4.",
+	"ip dstnat":    "A private address with several virtual IPs needs conntrack to remember which one a flow came for. New flows of such an address leave from the first, by the chain srcnat.",
+	"ip transit":   "Other hosts' flows are translated already; this host's conntrack has nothing to add and would run full.",
+	"ip6 forward":  "VMs of the tenant talk to each other. Without virtual IPs nothing goes out and nothing comes in: a NAT gateway has IPv4 addresses alone.",
+	"ip6 vip":      "As for IPv4. What an ICMPv6 error quotes has no checksum of its own; that of the error is corrected.",
+	"ip6 from_vip": "As for IPv4.",
+	"ip6 dstnat":   "As for IPv4.",
+	"ip6 srcnat":   "New flows of a private address with several virtual IPs leave from the first. Nothing else of IPv6 is translated by conntrack.",
+	"ip6 output":   "As for IPv4.",
+	"ip guard": "VXLAN is for the fleet's other hosts. Whoever else sends to its port, on whatever address of the host, is dropped ahead of connection tracking. On an edge the port also passes by in the " +
+		"traffic of VMs, so only what is for the host itself counts. Addresses can be forged: the underlay must not let in packets from outside with the hosts' addresses.",
+	"ip spoofing": "Lets a VM's packets pass if device, MAC and source address belong together; ahead of conntrack and of defragmentation, so a forged packet leaves no trace and each fragment " +
+		"is looked at by itself. What the fabric's own devices bring is checked elsewhere. Every other device is a VM's, so one that the fleet does not know sends nothing. A chain that knows devices by " +
+		"name needs none of them: it is complete before a VM is attached.",
+	"ip6 spoofing":     "The same for IPv6. With link-local addresses VMs talk ICMPv6 with their gateway alone: neighbour discovery. A VM advertises no routers, no redirects and no addresses but its own.",
+	"arp spoofing":     "The same for ARP: the sender's MAC and address in the packet must be those of the VM that sends the frame. 0.0.0.0 is allowed, which probes ask with (RFC 5227).",
 	"ip6 forward/edge": "An edge forwards no IPv6: a NAT gateway has IPv4 addresses alone.",
 }
 
@@ -74,6 +81,9 @@ var meanings = map[Counter][3]string{
 	NoBlock:        {"new flows whose source has no ports, dropped", "never, unless rules and maps differ", "run `culvert plan`; report it if the plan is empty"},
 	OwnTraffic:     {"packets of the namespace itself for the outside, dropped", "hops that ran out, answers to forged sources: a little", "nothing"},
 	ForeignSource:  {"packets from the overlay for the outside without a public address of the tenant, dropped", "a hypervisor leaks private packets, or somebody forges VXLAN", "look at the hypervisor's rules"},
+	Outsider:       {"packets to the host's VXLAN port from addresses that are no host of the fleet, dropped", "a scan, a host that has left the fleet or is `state: down` and does not know, or an attack", "compare the fleets of the hosts; close the port to strangers at the border of the underlay"},
+	Spoofed:        {"packets of VMs with a MAC or a source that is not theirs, ARP and neighbour discovery for others' addresses, dropped", "a VM forges, is configured wrongly or asks for an address by DHCP", "compare the interface in the fleet with the VM; if they agree, ask the tenant"},
+	LinkLocal:      {"packets of VMs from link-local addresses that are not ICMPv6 for their gateway, dropped", "mDNS, LLMNR, DHCPv6: always a little", "nothing"},
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
 	Private:        {"packets that would have left with a private address, dropped", "when a virtual IP comes or goes while packets are on their way: a handful", "run `culvert plan` if it goes on; report it if the plan is empty"},
 	NotForwardable: {"other packets on an edge, dropped", "scans of addresses that are not the tenant's or have no host, a virtual IP whose host is down", "nothing while it is small"},
@@ -102,6 +112,12 @@ func TestRulesetDocument(t *testing.T) {
 		b.WriteString(explained(t, normal(s.nft("list", "ruleset")), c.tenant()))
 		collect(where, desired)
 	}
+	guard := Guard(guarded())
+	s := newStage(t)
+	s.become(guard)
+	b.WriteString("\n## The host's own namespace\n\nThe one table that is not in a tenant's namespace, on every host that holds tenants. With an IPv6 underlay it is of the family ip6. Foreign tables stay as they are.\n\n")
+	b.WriteString(explained(t, normal(s.nft("list", "ruleset")), topology.Tenant{Hypervisor: true}))
+	collect(where, guard)
 	b.WriteString("\n## Counters\n\nEach is a named counter: it outlives changes of the rules. A tenant has them in its namespace, per family.\n\n")
 	b.WriteString("| counter | where | what it counts | when it grows | what to do |\n|---|---|---|---|---|\n")
 	for _, c := range slices.SortedFunc(maps.Keys(where), func(a, b Counter) int { return strings.Compare(a.Name, b.Name) }) {

@@ -20,6 +20,7 @@ type Family byte
 
 // The families in use.
 const (
+	ARPFamily    Family = unix.NFPROTO_ARP
 	NetdevFamily Family = unix.NFPROTO_NETDEV
 	IPv4Family   Family = unix.NFPROTO_IPV4
 	IPv6Family   Family = unix.NFPROTO_IPV6
@@ -28,6 +29,8 @@ const (
 // String prints the family as nft does.
 func (f Family) String() string {
 	switch f {
+	case ARPFamily:
+		return "arp"
 	case NetdevFamily:
 		return "netdev"
 	case IPv4Family:
@@ -98,6 +101,8 @@ type Base struct {
 	Priority int32
 	// Device is the link of a netdev chain.
 	Device string
+	// ARP says that the hook is one of the arp family, which has other hooks: its 0 is input.
+	ARP bool
 	// Drop is the policy for a packet that no rule decides on.
 	Drop bool
 }
@@ -117,6 +122,9 @@ const (
 func (b Base) hookName() string {
 	if b.Device != "" {
 		return "ingress"
+	}
+	if b.ARP {
+		return "input"
 	}
 	names := [...]string{"prerouting", "input", "forward", "output", "postrouting"}
 	if int(b.Hook) >= len(names) {

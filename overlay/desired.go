@@ -98,6 +98,7 @@ func Desired(host topology.Host, facts Facts) (State, error) {
 		b.common(host.Underlay, host.Port)
 		if t.Hypervisor {
 			b.hypervisor()
+			b.timeouts()
 		}
 		if t.Edge {
 			edge = true

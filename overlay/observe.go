@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/topology"
 )
@@ -106,7 +107,7 @@ func (o *observer) facts(underlay netip.Addr) Facts {
 
 func (o *observer) tenant(host *observer) {
 	o.readLinks()
-	wanted := namespaceWide
+	wanted := slices.Concat(namespaceWide, timeouts(config.Timeouts{}))
 	for _, l := range o.links {
 		name := l.Attrs().Name
 		v, isVXLAN := vxlanOf(l)

@@ -35,7 +35,7 @@ func For(fleet *config.Fleet, lock *portmap.Lock, name string) (Host, error) {
 	if self == nil {
 		return Host{}, fmt.Errorf("the fleet has no host %q; name one of it with --host, or add it under hosts", name)
 	}
-	host := Host{Name: name, Underlay: self.Underlay, Port: fleet.Overlay.Port, Uplink: self.Uplink}
+	host := Host{Name: name, Underlay: self.Underlay, Port: fleet.Overlay.Port, Uplink: self.Uplink, Underlays: b.underlays(self.Underlay)}
 	for i := range fleet.Tenants {
 		t, ok, err := b.tenant(&fleet.Tenants[i], self)
 		if err != nil {
@@ -80,7 +80,10 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 	if !ok {
 		return Tenant{}, false, nil
 	}
-	out := Tenant{Name: t.Name, VNI: t.VNI, Hypervisor: me.Hypervisor, Edge: me.Edge, Self: *me, Nowhere: Nowhere(b.fleet.Overlay), Overlay: b.fleet.Overlay.IPv4}
+	out := Tenant{
+		Name: t.Name, VNI: t.VNI, Hypervisor: me.Hypervisor, Edge: me.Edge, Self: *me,
+		Nowhere: Nowhere(b.fleet.Overlay), Overlay: b.fleet.Overlay.IPv4, Timeouts: t.Timeouts,
+	}
 	for name, p := range holders {
 		if name != self.Name && b.up[name] {
 			out.Peers = append(out.Peers, *p)

@@ -16,6 +16,8 @@ type Host struct {
 	Port uint16
 	// Uplink is the device towards the outside world, empty on a host that is no edge.
 	Uplink string
+	// Underlays are the underlay addresses of the fleet's other hosts that are up, sorted.
+	Underlays []netip.Addr
 	// Tenants are sorted by name.
 	Tenants []Tenant
 }
@@ -39,6 +41,8 @@ type Tenant struct {
 	Remote []Remote
 	// Unreachable are the private addresses of VMs on hosts that are down: nowhere, and not outside either.
 	Unreachable []netip.Addr
+	// Timeouts are those of connection tracking; zero means the default.
+	Timeouts config.Timeouts
 	// NAT is nil for a tenant without a NAT gateway.
 	NAT *NAT
 	// VIPs are all of the tenant's virtual IPs of both families, in the fleet's order.

@@ -12,13 +12,16 @@ import (
 	"github.com/culvertnet/culvert/nft"
 )
 
+// ownNamespace stands for the host's own namespace where tenants are listed; no tenant can have that name.
+const ownNamespace = "(host)"
+
 func countersCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "counters",
 		Usage: "print what this host has redirected, refused and dropped, by tenant",
 		Description: "The counters are the kernel's; docs/ruleset.md says what each means.\n\n" +
 			"Examples:\n   culvert counters\n   culvert counters -o json",
-		Flags:  []cli.Flag{outputFlag, prefixFlag},
+		Flags:  []cli.Flag{outputFlag, namespaceFlag, prefixFlag},
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			counters, err := agent.Counters(c.String(prefixFlag.Name))
@@ -26,6 +29,13 @@ func countersCommand() *cli.Command {
 				return err
 			}
 			asJSON, err := jsonWanted(c)
+			if err != nil {
+				return err
+			}
+			err = withAgent(c, "", func(a *agent.Agent) (err error) {
+				counters[ownNamespace], err = a.GuardCounters()
+				return err
+			})
 			if err != nil {
 				return err
 			}

@@ -38,6 +38,12 @@ Traffic
                         every echo request is answered; prints replies and ICMP errors
   inject NODE udp|tcp|icmp SRC[:PORT] DST[:PORT] [ttl=N] [count=N] [flags=syn,ack,rst,fin] [type=N] [code=N] [id=N] [size=N]
                         send crafted packets
+  frame VM MAC udp|tcp|icmp SRC[:PORT] DST[:PORT] [options of inject]
+                        send crafted packets out of a VM's NIC with that MAC
+  arp VM MAC ADDR TARGET [says=MAC] [reply] [count=N]
+                        send ARP for an address out of a VM's NIC; says is the MAC in the ARP packet if that differs
+  vxlan NODE FROM HOST VNI MAC udp|tcp|icmp SRC[:PORT] DST[:PORT] [options of inject]
+                        send crafted packets to a host's underlay address in VXLAN, from any address, VNI and router MAC
 
 Evidence
   capture start NAME NODE DEVICE|any [FILTER]

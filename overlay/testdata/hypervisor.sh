@@ -30,6 +30,16 @@ ip -n culvert-acme route replace unreachable fd00::12/128 proto 146 metric 10737
 # the rules come here, before anything brings traffic
 ip link set tap-a netns culvert-acme
 ip -n culvert-acme link set tap-a address 02:63:76:ff:ff:fe up
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_icmp_timeout=60
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_tcp_timeout_close_wait=240
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_tcp_timeout_established=7440
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_tcp_timeout_fin_wait=240
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_tcp_timeout_last_ack=240
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_tcp_timeout_syn_recv=240
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_tcp_timeout_syn_sent=240
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_tcp_timeout_time_wait=240
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_udp_timeout=300
+ip netns exec culvert-acme sysctl -qw net/netfilter/nf_conntrack_udp_timeout_stream=300
 ip netns exec culvert-acme sysctl -qw net/ipv4/conf/tap-a/proxy_arp=1
 ip netns exec culvert-acme sysctl -qw net/ipv4/neigh/tap-a/proxy_delay=0
 ip -n culvert-acme address replace fe80::1/64 dev tap-a nodad

@@ -9,17 +9,19 @@ import (
 	"github.com/culvertnet/culvert/lab/script"
 )
 
-func TestNAT(t *testing.T) { play(t, "testdata/nat/*.txtar") }
+func TestNAT(t *testing.T) { play(t, "nat") }
 
-func TestVIP(t *testing.T) { play(t, "testdata/vip/*.txtar") }
+func TestVIP(t *testing.T) { play(t, "vip") }
 
-// play plays all scenarios whose files match the pattern.
-func play(t *testing.T, pattern string) {
+func TestIsolation(t *testing.T) { play(t, "isolation") }
+
+// play plays the scenarios of a folder.
+func play(t *testing.T, folder string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: network namespaces")
 	}
-	files, err := filepath.Glob(pattern)
+	files, err := filepath.Glob("testdata/" + folder + "/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v, %v", files, err)
 	}
