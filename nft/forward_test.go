@@ -139,6 +139,8 @@ func TestNothingPrivateLeaves(t *testing.T) {
 		// The kernel does not answer what has no checksum that it knows.
 		{"a protocol for experiments", of(253, ports(1, 2)), nil, counts{"ip/refused": 1}},
 		{"a timestamp request", of(icmpProtocol, append([]byte{13, 0, 0, 0, 0, 1, 0, 1}, make([]byte, 12)...)), []string{told + "[icmp 13 10.0.0.12>198.51.100.1]"}, counts{"ip/refused": 1}},
+		// Record route, 3 addresses (RFC 791 section 3.1): the namespace would write its own into them.
+		{"IP options", request(40000).with(func(f *frame) { f.options = []byte{7, 15, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} }), []string{told + "[udp 10.0.0.12:40000>198.51.100.1:443]"}, counts{"ip/refused": 1}},
 		{"an echo reply that nobody asked for", of(icmpProtocol, echo(0, 7)), nil, counts{"ip/invalid": 1}},
 		{"an error about nothing", of(icmpProtocol, icmpError(3, 1, about(udp, ports(9, 9)))), nil, counts{"ip/invalid": 1}},
 		{"impossible TCP flags", of(tcp, segment(40000, 443, 0x03, 1, 0, 1460)), nil, counts{"ip/invalid": 1}},
