@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/topology"
 )
 
@@ -18,6 +19,13 @@ type counts = map[string]uint64
 // request is a datagram of the VM for the server.
 func request(port uint16) frame {
 	return frame{from: vmMAC, to: topology.GatewayMAC, source: vmA, destination: server, ttl: 64, protocol: udp, payload: ports(port, 443)}
+}
+
+// ping is an echo request of the VM for the server.
+func ping(id uint16) frame {
+	f := request(0)
+	f.protocol, f.payload = icmpProtocol, echo(8, id)
+	return f
 }
 
 var translatedPort = regexp.MustCompile(`45\.86\.152\.23:(\d+)>|id (\d+) `)
@@ -77,20 +85,42 @@ func TestGrownSource(t *testing.T) {
 	tenant.NAT.Sources[0], tenant.NAT.Sources[1] = topology.Source{Address: vmC, Blocks: tenant.NAT.Sources[0].Blocks}, topology.Source{Address: vmA, Blocks: tenant.NAT.Sources[1].Blocks}
 	tenant.Interfaces[0].Addresses = append(tenant.Interfaces[0].Addresses, vmC)
 	l := newLot(t, tenant)
-	used := make(map[uint16]int)
-	for i := range uint16(60) {
-		port := l.leaves(request(40000 + i))
-		if (port < 4096 || port > 4159) && (port < 5120 || port > 5247) {
-			t.Errorf("port %d is in no block of the source", port)
+	for name, first := range map[string]func(uint16) frame{"udp": request, "echo": ping} {
+		used := make(map[uint16]int)
+		for i := range uint16(60) {
+			port := l.leaves(first(40000 + i))
+			if (port < 4096 || port > 4159) && (port < 5120 || port > 5247) {
+				t.Errorf("%s: port %d is in no block of the source", name, port)
+			}
+			used[port&0xfc00]++
 		}
-		used[port&0xfc00]++
-	}
-	if len(used) != 2 {
-		t.Errorf("of two blocks these are used: %v", used)
+		if len(used) != 2 {
+			t.Errorf("%s: of two blocks these are used: %v", name, used)
+		}
 	}
 	// The other source has one block.
 	if port := l.leaves(request(40000).with(func(f *frame) { f.source = vmC })); port < 1024 || port > 2047 {
 		t.Errorf("port %d is not in the block", port)
+	}
+}
+
+// TestEchoSlots follows echo requests of a host with several blocks: identifiers spread over all of them, and one identifier
+// has one outside for all destinations (RFC 5508 REQ-1).
+func TestEchoSlots(t *testing.T) {
+	tenant := hypervisor()
+	tenant.NAT.Sources[0].Blocks = []portmap.Block{block(1024, 1087), block(4096, 4159), block(5120, 5183), block(6144, 6207)}
+	l := newLot(t, tenant)
+	used := make(map[uint16]int)
+	for i := range uint16(60) {
+		id := l.leaves(ping(40000 + i))
+		used[id&^63]++
+		elsewhere := ping(40000 + i).with(func(f *frame) { f.destination = netip.MustParseAddr("198.51.100.2") })
+		if other := l.leaves(elsewhere); other != id {
+			t.Errorf("identifier %d is %d to one destination and %d to another", 40000+i, id, other)
+		}
+	}
+	if len(used) != 4 {
+		t.Errorf("of four blocks these are used: %v", used)
 	}
 }
 

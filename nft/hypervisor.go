@@ -34,7 +34,7 @@ func (b *builder) hypervisor(f Family) Table {
 	}
 	if b.nats(f) {
 		t.Counters = append(t.Counters, Reassembled)
-		t.Sets = append(t.Sets, b.sources(), ported(), b.owners())
+		t.Sets = append(t.Sets, b.sources(), ported(), icmpErrors(), b.owners())
 		t.Sets = append(t.Sets, b.blocks()...)
 		t.Chains = append([]Chain{b.fragments(), b.toOwner()}, t.Chains...)
 	}
@@ -163,7 +163,7 @@ func (b *builder) output(f Family) Chain {
 // sourceNAT gives a new flow that leaves a public address and, if it has no address for itself, a port.
 func (b *builder) sourceNAT(f Family) Chain {
 	c := Chain{Name: chainSourceNAT, Base: &Base{Type: "nat", Hook: Postrouting, Priority: prioritySourceNAT}}
-	leaves := all(destinationNot(f, setInside))
+	leaves, echo := all(destinationNot(f, setInside)), icmp("echo-request", icmpEchoRequest)
 	if b.hasShared(f) {
 		c.Rules = append(c.Rules, rule(f, all(leaves, snatToVIP(f))...))
 	}
@@ -172,9 +172,12 @@ func (b *builder) sourceNAT(f Family) Chain {
 	case b.t.NAT.PerInterface:
 		c.Rules = append(c.Rules,
 			rule(f, all(leaves, snatBySource(mapBlocks))...),
-			rule(f, all(leaves, snatBySourceAndSlot(mapOwnSlots))...))
+			rule(f, all(leaves, echo, snatBySourceAndSlot(byIdentifier, mapOwnSlots))...),
+			rule(f, all(leaves, snatBySourceAndSlot(byPort, mapOwnSlots))...))
 	default:
-		c.Rules = append(c.Rules, rule(f, all(leaves, source(f, setSources), snatBySlot(mapSlots))...))
+		c.Rules = append(c.Rules,
+			rule(f, all(leaves, source(f, setSources), echo, snatBySlot(byIdentifier, mapSlots))...),
+			rule(f, all(leaves, source(f, setSources), snatBySlot(byPort, mapSlots))...))
 	}
 	c.Rules = append(c.Rules, rule(f, all(leaves, count(NoBlock), drop())...))
 	return c

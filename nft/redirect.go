@@ -86,11 +86,20 @@ func (b *builder) portOwner() []Rule {
 		rule(f, isIPv4(), protocol(setPorted), redirect("th dport & 65472", 2, mapOwners, Redirected, b.vx)),
 		// Source NAT keeps the identifiers of echo requests in the block as well.
 		rule(f, all(isIPv4(), icmp("echo-reply", icmpEchoReply), redirect("icmp id & 65472", 4, mapOwners, Redirected, b.vx))...),
-		// An error carries the header of the packet it is about, which we sent: with a header of 20 bytes, its source port
-		// follows 28 bytes after the ICMP header begins, an echo identifier 32.
-		rule(f, all(isIPv4(), icmpIn(setICMPErrors), raw(8, 0x45), rawIn(17, setPorted), redirect("@th,224,16 & 0xffc0", 28, mapOwners, Redirected, b.vx))...),
-		rule(f, all(isIPv4(), icmpIn(setICMPErrors), raw(8, 0x45), raw(17, unix.IPPROTO_ICMP), raw(28, icmpEchoRequest), redirect("@th,256,16 & 0xffc0", 32, mapOwners, Redirected, b.vx))...),
+		rule(f, all(isIPv4(), aboutPort(), redirect("@th,224,16 & 0xffc0", 28, mapOwners, Redirected, b.vx))...),
+		rule(f, all(isIPv4(), aboutEcho(), redirect("@th,256,16 & 0xffc0", 32, mapOwners, Redirected, b.vx))...),
 	}
+}
+
+// aboutPort holds for an ICMP error about a packet with ports. It carries the header of that packet, which we sent: with a
+// header of 20 bytes, its source port follows 28 bytes after the ICMP header begins.
+func aboutPort() []statement {
+	return all(icmpIn(setICMPErrors), raw(8, 0x45), rawIn(17, setPorted))
+}
+
+// aboutEcho holds for an ICMP error about an echo request, whose identifier follows 32 bytes after the ICMP header begins.
+func aboutEcho() []statement {
+	return all(icmpIn(setICMPErrors), raw(8, 0x45), raw(17, unix.IPPROTO_ICMP), raw(28, icmpEchoRequest))
 }
 
 // fragments catches datagrams that came in fragments and are whole now, before conntrack makes an entry for them.
@@ -110,6 +119,9 @@ func (b *builder) toOwner() Chain {
 		rule(f, setMark(0)),
 		rule(f, protocol(setPorted), redirectWhole("th dport & 65472", 2, mapOwners, Reassembled, b.vx)),
 		rule(f, all(icmp("echo-reply", icmpEchoReply), redirectWhole("icmp id & 65472", 4, mapOwners, Reassembled, b.vx))...),
+		// An error may quote so much that it does not fit a link.
+		rule(f, all(aboutPort(), redirectWhole("@th,224,16 & 0xffc0", 28, mapOwners, Reassembled, b.vx))...),
+		rule(f, all(aboutEcho(), redirectWhole("@th,256,16 & 0xffc0", 32, mapOwners, Reassembled, b.vx))...),
 	}}
 }
 

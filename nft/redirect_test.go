@@ -105,17 +105,30 @@ func TestRedirect(t *testing.T) {
 
 // fragments is a large datagram in two parts.
 func fragments(port uint16) (first, last frame) {
-	whole := ports(443, port, make([]byte, 1992)...)
-	first = reply(0).with(func(f *frame) { f.payload, f.fragment, f.id = whole[:1400], 0x2000, port })
-	last = reply(0).with(func(f *frame) { f.payload, f.fragment, f.id = whole[1400:], 1400/8, port })
+	return reply(port).with(func(f *frame) { f.payload = ports(443, port, make([]byte, 1992)...) }).inTwo(port)
+}
+
+// inTwo are the fragments of a packet with a payload of 2000 bytes.
+func (f frame) inTwo(id uint16) (first, last frame) {
+	first = f.with(func(f *frame) { f.payload, f.fragment, f.id = f.payload[:1400], 0x2000, id })
+	last = f.with(func(f *frame) { f.payload, f.fragment, f.id = f.payload[1400:], 1400/8, id })
 	return first, last
 }
 
-// TestRedirectFragments sends a datagram in two fragments, in both orders: the owner gets it whole, in fragments again. One
+// longError is an error that quotes a packet of 1992 bytes whole.
+func longError(protocol byte, head []byte) (first, last frame) {
+	const quoted = 1992 - 20
+	return failing(3, about(protocol, append(head, make([]byte, quoted-len(head))...))).inTwo(9)
+}
+
+// TestRedirectFragments sends datagrams in two fragments, in both orders: the owner gets them whole, in fragments again. One
 // owner is an edge, to which the namespace says nothing else.
 func TestRedirectFragments(t *testing.T) {
 	first, last := fragments(2100)
 	firstToEdge, lastToEdge := fragments(3080)
+	errorFirst, errorLast := longError(udp, ports(2100, 443))
+	pingFirst, pingLast := longError(icmpProtocol, echo(8, 2100))
+	const hv2, edge2, size = "02:63:76:00:00:02", "02:63:76:00:00:04", " fragment 0x2000"
 	l := newLot(t, hypervisor())
 	// VXLAN would carry a mark on into the underlay.
 	l.nft("add table ip watch; add counter ip watch marked; add chain ip watch out { type filter hook postrouting priority 400; }; add rule ip watch out meta mark != 0 counter name marked")
@@ -123,17 +136,20 @@ func TestRedirectFragments(t *testing.T) {
 		name   string
 		frames []frame
 		to     string
-		port   string
+		head   string
+		tail   string
 	}{
-		{"in order", []frame{first, last}, "02:63:76:00:00:02", "2100"},
-		{"the last first", []frame{last, first}, "02:63:76:00:00:02", "2100"},
-		{"to an edge", []frame{firstToEdge, lastToEdge}, "02:63:76:00:00:04", "3080"},
+		{"in order", []frame{first, last}, hv2, "udp 198.51.100.1:443>45.86.152.23:2100" + size, "17 198.51.100.1"},
+		{"the last first", []frame{last, first}, hv2, "udp 198.51.100.1:443>45.86.152.23:2100" + size, "17 198.51.100.1"},
+		{"to an edge", []frame{firstToEdge, lastToEdge}, edge2, "udp 198.51.100.1:443>45.86.152.23:3080" + size, "17 198.51.100.1"},
+		{"an error about udp", []frame{errorFirst, errorLast}, hv2, "icmp 3/0 203.0.113.7>45.86.152.23 [udp 45.86.152.23:2100>198.51.100.1:443]" + size, "1 203.0.113.7"},
+		{"an error about a ping", []frame{pingLast, pingFirst}, hv2, "icmp 3/0 203.0.113.7>45.86.152.23 [icmp 8 id 2100 45.86.152.23>198.51.100.1]" + size, "1 203.0.113.7"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l.TB = t
 			out, counted := l.pass(l.vx, tt.frames...)
 			sent := "vx100 02:63:76:00:00:01>" + tt.to + " ttl 59 "
-			want := []string{sent + "udp 198.51.100.1:443>45.86.152.23:" + tt.port + " fragment 0x2000", sent + "17 198.51.100.1>45.86.152.23 fragment 0xaf"}
+			want := []string{sent + tt.head, sent + tt.tail + ">45.86.152.23 fragment 0xaf"}
 			if diff := cmp.Diff(want, out); diff != "" {
 				t.Errorf("what came out (-want +got):\n%s", diff)
 			}

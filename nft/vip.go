@@ -28,7 +28,7 @@ func (b *builder) addVIPs(t *Table) {
 	}
 	t.Counters = append(t.Counters, Private)
 	t.Sets = append(t.Sets, b.stateless(f)...)
-	if f == IPv4Family {
+	if f == IPv4Family && !b.nats(f) {
 		t.Sets = append(t.Sets, icmpErrors())
 	}
 	t.Chains = append(t.Chains, b.toVIP(f), b.vip(f), b.fromVIP(f))
