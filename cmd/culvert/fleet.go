@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/source"
 )
 
 // Flags that several commands share.
@@ -46,33 +46,20 @@ func lockPath(c *cli.Context) string {
 
 // load reads the fleet and the lock, and proves that they belong together.
 func load(c *cli.Context) (*config.Fleet, *portmap.Lock, error) {
-	fleet, err := loadFleet(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	path := lockPath(c)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, inputError{fmt.Errorf("there is no %s, which says who owns which ports: copy it from where the fleet is kept, or name it with --lock; "+
-			"only a new fleet gets one by `culvert allocate -f %s`", path, c.String(fleetFlag.Name))}
-	}
-	lock, err := portmap.ReadFile(path)
+	s, err := source.Read(c.String(fleetFlag.Name), lockPath(c))
 	if err != nil {
 		return nil, nil, inputError{err}
 	}
-	if err := portmap.Prove(lock, fleet); err != nil {
-		return nil, nil, inputError{fmt.Errorf("%s does not go with %s; run `culvert allocate` where the fleet is kept, and copy both to the hosts:\n%w", path, c.String(fleetFlag.Name), err)}
-	}
-	return fleet, lock, nil
+	return s.Fleet, s.Lock, nil
 }
 
 // loadFleet reads the fleet.
 func loadFleet(c *cli.Context) (*config.Fleet, error) {
-	fleet, err := config.Load(c.String(fleetFlag.Name))
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return nil, inputError{fmt.Errorf("%w; name the fleet's file with -f", err)}
+	fleet, err := source.ReadFleet(c.String(fleetFlag.Name))
+	if err != nil {
+		return nil, inputError{err}
 	}
-	return fleet, err
+	return fleet, nil
 }
 
 // hostName is the host to be: as told, or the machine's name without its domain.

@@ -1,0 +1,32 @@
+package source
+
+import (
+	"context"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/portmap"
+)
+
+// Snapshot is a fleet with its lock, one whole and proven.
+type Snapshot struct {
+	Fleet *config.Fleet
+	Lock  *portmap.Lock
+	// Generation names the snapshot: equal generations are equal snapshots. From files it is a digest of both, from etcd the
+	// revision.
+	Generation string
+}
+
+// Source delivers snapshots until the context ends.
+type Source interface {
+	// Run delivers the first snapshot and each later one. A fleet that is refused (unreadable, invalid, unproven) is
+	// reported to refuse; the last good one stays. Run returns nil when the context ends, and an error if it cannot go on.
+	Run(ctx context.Context, deliver func(Snapshot), refuse func(error)) error
+	// String names the source in log lines and in the status.
+	String() string
+}
+
+// Reloader is a source that looks again when told to, as at SIGHUP.
+type Reloader interface {
+	// Reload makes Run deliver what is there, also if it was delivered before, or refuse it. It does not wait for that.
+	Reload()
+}
