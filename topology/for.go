@@ -28,6 +28,9 @@ func For(fleet *config.Fleet, lock *portmap.Lock, name string) (Host, error) {
 		if h.Has(config.Edge) && b.up[h.Name] {
 			b.edges = append(b.edges, h.Name)
 		}
+		if h.Has(config.LoadBalancer) && b.up[h.Name] {
+			b.nodes = append(b.nodes, h.Name)
+		}
 		if h.Name == name {
 			self = &fleet.Hosts[i]
 		}
@@ -55,6 +58,8 @@ type builder struct {
 	peers map[string]Peer
 	up    map[string]bool
 	edges []string
+	// nodes are the hosts with the role of a load balancer that are up.
+	nodes []string
 }
 
 // tenant computes the tenant's part of the host; false if the host has nothing to do for it.
@@ -71,9 +76,14 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 		hold(i.Host).Hypervisor = true
 	}
 	// Without public addresses nothing of the tenant passes an edge.
-	if t.NATGateway != nil || len(t.VirtualIPs) > 0 {
+	if t.NATGateway != nil || len(t.VirtualIPs) > 0 || len(t.LoadBalancers) > 0 {
 		for _, e := range b.edges {
 			hold(e).Edge = true
+		}
+	}
+	if len(t.LoadBalancers) > 0 {
+		for _, n := range b.nodes {
+			hold(n).Balancer = true
 		}
 	}
 	me, ok := holders[self.Name]
@@ -81,7 +91,7 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 		return Tenant{}, false, nil
 	}
 	out := Tenant{
-		Name: t.Name, VNI: t.VNI, Hypervisor: me.Hypervisor, Edge: me.Edge, Self: *me,
+		Name: t.Name, VNI: t.VNI, Hypervisor: me.Hypervisor, Edge: me.Edge, Balancer: me.Balancer, Self: *me,
 		Nowhere: Nowhere(b.fleet.Overlay), Overlay: b.fleet.Overlay.IPv4, Timeouts: t.Timeouts,
 	}
 	for name, p := range holders {
@@ -107,10 +117,10 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 		}
 	}
 	out.VIPs = b.vips(t, self.Name, holders)
-	if t.NATGateway == nil {
-		return out, true, nil
-	}
 	var err error
+	if out.Balancers, err = b.balancers(t, self.Name, holders); err != nil || t.NATGateway == nil {
+		return out, true, err
+	}
 	out.NAT, err = b.nat(t, out, holders)
 	return out, true, err
 }
@@ -118,7 +128,8 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 // nat computes the host's part of the tenant's NAT gateway.
 func (b *builder) nat(t *config.Tenant, self Tenant, holders map[string]*Peer) (*NAT, error) {
 	nat := &NAT{Addresses: t.NATGateway.Addresses, PerInterface: t.NATGateway.PortsPerInterface > 0}
-	if !self.Hypervisor {
+	// Hypervisors know the owner of a port, and so do nodes: they get packets for addresses that listeners share with the gateway.
+	if !self.Hypervisor && !self.Balancer {
 		return nat, nil
 	}
 	locked := b.lock.Tenants[t.Name]

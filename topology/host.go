@@ -26,8 +26,9 @@ type Host struct {
 type Tenant struct {
 	Name string
 	VNI  config.VNI
-	// Hypervisor is true where VMs of the tenant run, Edge where its public traffic comes and goes. Both may be true.
-	Hypervisor, Edge bool
+	// Hypervisor is true where VMs of the tenant run, Edge where its public traffic comes and goes, Balancer where its load
+	// balancers' nodes are. All may be true.
+	Hypervisor, Edge, Balancer bool
 	// Self is this host, Peers are the others that hold the tenant and are up, by id.
 	Self  Peer
 	Peers []Peer
@@ -47,6 +48,8 @@ type Tenant struct {
 	NAT *NAT
 	// VIPs are all of the tenant's virtual IPs of both families, in the fleet's order.
 	VIPs []VIP
+	// Balancers are all of the tenant's load balancers, in the fleet's order.
+	Balancers []Balancer
 }
 
 // Namespace is the name of the tenant's network namespace.
@@ -68,8 +71,8 @@ type Peer struct {
 	Underlay   netip.Addr
 	MAC        config.MAC
 	IPv4, IPv6 netip.Addr
-	// Hypervisor and Edge say what the peer does for this tenant.
-	Hypervisor, Edge bool
+	// Hypervisor, Edge and Balancer say what the peer does for this tenant.
+	Hypervisor, Edge, Balancer bool
 }
 
 // Overlay is the peer's overlay address of the family that reaches addr.

@@ -18,7 +18,8 @@ type VIP struct {
 	Shared bool
 }
 
-// Publics are the tenant's public addresses of one family: those of the NAT gateway, then the VIPs, in the fleet's order.
+// Publics are the tenant's public addresses of one family, each once: those of the NAT gateway, then the VIPs, then those of
+// load balancers alone, in the fleet's order.
 func (t Tenant) Publics(is4 bool) []netip.Addr {
 	var out []netip.Addr
 	if t.NAT != nil && is4 {
@@ -29,7 +30,7 @@ func (t Tenant) Publics(is4 bool) []netip.Addr {
 			out = append(out, v.Public)
 		}
 	}
-	return out
+	return append(out, t.Balanced(is4)...)
 }
 
 // vips binds the tenant's virtual IPs to private addresses.

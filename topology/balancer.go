@@ -1,0 +1,142 @@
+package topology
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/portmap"
+)
+
+// Balancer is a load balancer of the tenant: a public address with ports that backends serve.
+type Balancer struct {
+	Name    string
+	Address netip.Addr
+	// Shared is true if the address is one of the NAT gateway too, which owns all other ports of it.
+	Shared bool
+	// Listeners are in the fleet's order, each with its backend port filled in.
+	Listeners []config.Listener
+	// Backends are in the order of their sequence numbers, which the scheduler's table depends on.
+	Backends []Backend
+}
+
+// Backend is an interface that serves a load balancer. It has an address and a MAC of its own for each load balancer.
+type Backend struct {
+	Interface string
+	// Sequence is the number in the lock: unique in the fleet, in the order of creation.
+	Sequence uint32
+	// VM is the private address that serves: the interface's first of the load balancer's family.
+	VM netip.Addr
+	// Address is where nodes send to, in the upper half of the overlay; MAC is what tells the backend's host whom for.
+	Address netip.Addr
+	MAC     config.MAC
+	// Weight is the share of new flows, 1-65535; a backend that drains gets none and keeps its weight.
+	Weight   int
+	Draining bool
+	// Peer is the host that runs the interface; Local is true if that is this one.
+	Peer  Peer
+	Local bool
+	// Down is true if that host is down: it is no destination of any node.
+	Down bool
+}
+
+// Serves reports whether the backend gets new flows.
+func (b Backend) Serves() bool { return !b.Draining && !b.Down && b.Weight > 0 }
+
+// Open reports whether a backend gets new flows; without one, the load balancer's listeners refuse them.
+func (b Balancer) Open() bool { return slices.ContainsFunc(b.Backends, Backend.Serves) }
+
+// Balanced are the addresses of one family that are load balancers' alone, each once, in the fleet's order.
+func (t Tenant) Balanced(is4 bool) []netip.Addr {
+	var out []netip.Addr
+	for _, b := range t.Balancers {
+		if !b.Shared && b.Address.Is4() == is4 && !slices.Contains(out, b.Address) {
+			out = append(out, b.Address)
+		}
+	}
+	return out
+}
+
+// Nodes are the tenant's load-balancing hosts that are up, this one included, by id.
+func (t Tenant) Nodes() []Peer {
+	var out []Peer
+	for _, p := range append(slices.Clip(t.Peers), t.Self) {
+		if p.Balancer {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// Node is who gets packets for listeners that land on this host; false if this host is a node itself or none is up. All nodes
+// choose the same backend, so any will do: hosts spread over them by id.
+func (t Tenant) Node() (Peer, bool) {
+	nodes := t.Nodes()
+	if t.Balancer || len(nodes) == 0 {
+		return Peer{}, false
+	}
+	return nodes[int(t.Self.ID)%len(nodes)], true
+}
+
+// BackendMAC is a backend's link-layer address: locally administered, the last three bytes are the sequence number.
+func BackendMAC(sequence uint32) config.MAC {
+	return config.MAC{0x06, 0x63, 0x76, byte(sequence >> 16), byte(sequence >> 8), byte(sequence)}
+}
+
+// BackendAddress is a backend's overlay address of a family: the sequence number counted from the middle of the prefix.
+func BackendAddress(o config.Overlay, sequence uint32, is4 bool) netip.Addr {
+	prefix := o.IPv6
+	if is4 {
+		prefix = o.IPv4
+	}
+	b := prefix.Masked().Addr().AsSlice()
+	b[prefix.Bits()/8] |= 0x80 >> (prefix.Bits() % 8)
+	for i := 0; i < 4; i++ {
+		b[len(b)-1-i] |= byte(sequence >> (8 * i))
+	}
+	addr, _ := netip.AddrFromSlice(b)
+	return addr
+}
+
+// balancers computes the tenant's load balancers.
+func (b *builder) balancers(t *config.Tenant, self string, holders map[string]*Peer) ([]Balancer, error) {
+	nics := make(map[string]config.Interface, len(t.Interfaces))
+	for _, i := range t.Interfaces {
+		nics[i.Name] = i
+	}
+	locked := b.lock.Tenants[t.Name]
+	var out []Balancer
+	for _, entry := range t.LoadBalancers {
+		balancer := Balancer{
+			Name: entry.Name, Address: entry.Address, Listeners: slices.Clone(entry.Listeners),
+			Shared: t.NATGateway != nil && slices.Contains(t.NATGateway.Addresses, entry.Address),
+		}
+		for i, l := range balancer.Listeners {
+			balancer.Listeners[i].BackendPort = cmp.Or(l.BackendPort, l.Port)
+		}
+		for _, backend := range entry.Backends {
+			sequence, ok := uint32(0), false
+			if locked != nil {
+				sequence, ok = locked.Backends[portmap.BackendKey(entry.Name, backend.Interface)]
+			}
+			if !ok {
+				return nil, fmt.Errorf("backend %s of load balancer %s of tenant %s has no number in the lock; run `culvert allocate`", backend.Interface, entry.Name, t.Name)
+			}
+			nic := nics[backend.Interface]
+			local := nic.Host == self
+			balancer.Backends = append(balancer.Backends, Backend{
+				Interface: backend.Interface, Sequence: sequence,
+				VM:      choose(nic.Addresses, entry.Address.Is4(), nil),
+				Address: BackendAddress(b.fleet.Overlay, sequence, entry.Address.Is4()), MAC: BackendMAC(sequence),
+				Weight: max(backend.Weight, 1), Draining: backend.Drain,
+				Peer: *holders[nic.Host], Local: local, Down: !local && !b.up[nic.Host],
+			})
+		}
+		slices.SortFunc(balancer.Backends, func(a, b Backend) int { return cmp.Compare(a.Sequence, b.Sequence) })
+		out = append(out, balancer)
+	}
+	return out, nil
+}
