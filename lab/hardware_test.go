@@ -257,10 +257,45 @@ func TestRewire(t *testing.T) {
 	if out := execOut(t, l, "edge2", "cat", "/proc/net/route"); !strings.Contains(out, "030200C0") {
 		t.Errorf("edge2 has no route to the new host:\n%s", out)
 	}
+	l.rewireEdges(t, fleet)
 	moved := testFleet()
 	moved.Hosts[0].Underlay = netip.MustParseAddr("192.0.2.77")
 	if err := l.Rewire(moved); err == nil {
 		t.Error("a host changed its underlay address while running")
+	}
+}
+
+// rewireEdges makes a hypervisor an edge and takes the role away again: the cable stays, the internet's routes do not.
+func (l *Lab) rewireEdges(t *testing.T, fleet *config.Fleet) {
+	t.Helper()
+	roles := func(uplink string, roles ...config.Role) *config.Fleet {
+		out := *fleet
+		out.Hosts = slices.Clone(fleet.Hosts)
+		out.Hosts[0].Roles, out.Hosts[0].Uplink = roles, uplink
+		return &out
+	}
+	for range 2 {
+		for _, c := range []struct {
+			fleet *config.Fleet
+			hops  int
+		}{
+			{roles("eth7", config.Hypervisor, config.Edge), 2},
+			{roles("", config.Hypervisor), 1},
+		} {
+			if err := l.Rewire(c.fleet); err != nil {
+				t.Fatal(err)
+			}
+			if link, _ := device(t, l, "hv1", "eth7"); link == nil {
+				t.Error("hv1 has no uplink")
+			}
+			if out := execOut(t, l, "hv1", "ip", "route"); !strings.Contains(out, "default via 198.18.0.1 dev eth7") || !strings.Contains(out, "192.0.2.2 via 169.254.0.1 dev underlay0") {
+				t.Errorf("routes of hv1:\n%s", out)
+			}
+			out := execOut(t, l, "internet", "ip", "route", "show", "203.0.113.24")
+			if got := max(1, strings.Count(out, "nexthop")); got != c.hops {
+				t.Errorf("the internet knows %d edges, want %d:\n%s", got, c.hops, out)
+			}
+		}
 	}
 }
 

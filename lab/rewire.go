@@ -11,7 +11,8 @@ import (
 
 // Rewire changes the hardware to that of another fleet: hosts and VMs come and go, VMs move between hosts, the internet
 // learns public addresses and edges. What both fleets have stays untouched, open connections included. A host that stays
-// must keep its underlay address, its uplink and whether it is an edge.
+// must keep its underlay address. One that becomes an edge gets a cable to the internet; one that is an edge no longer keeps
+// it, with its routes, and the internet sends nothing there.
 func (l *Lab) Rewire(fleet *config.Fleet) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -29,6 +30,8 @@ func (l *Lab) Rewire(fleet *config.Fleet) error {
 			if err := l.addHost(h); err != nil {
 				return fmt.Errorf("add host %s: %w", h.Name, err)
 			}
+		} else if err := l.makeEdge(fleet, h); err != nil {
+			return fmt.Errorf("make host %s an edge: %w", h.Name, err)
 		}
 	}
 	if err := errors.Join(l.routeEdges(fleet), l.routePublic(fleet)); err != nil {
@@ -45,8 +48,8 @@ func checkHosts(old, fleet *config.Fleet) error {
 	var errs []error
 	for _, h := range fleet.Hosts {
 		was, ok := hostByName(old, h.Name)
-		if ok && (was.Underlay != h.Underlay || was.Uplink != h.Uplink || was.Has(config.Edge) != h.Has(config.Edge)) {
-			errs = append(errs, fmt.Errorf("host %s changes its underlay address, its uplink or its role edge: give the changed host another name", h.Name))
+		if ok && (was.Underlay != h.Underlay || was.Uplink != h.Uplink && was.Has(config.Edge) && h.Has(config.Edge)) {
+			errs = append(errs, fmt.Errorf("host %s changes its underlay address or its uplink: give the changed host another name", h.Name))
 		}
 	}
 	return errors.Join(errs...)
@@ -76,7 +79,7 @@ func (l *Lab) removeGone(old, fleet *config.Fleet) error {
 // removeHost takes a host away with its tenants' namespaces and its cables.
 func (l *Lab) removeHost(fleet *config.Fleet, h config.Host) error {
 	errs := []error{l.uncable(Underlay, portName(h.Name))}
-	if h.Has(config.Edge) {
+	if l.hasUplink(h.Name) {
 		errs = append(errs, l.uncable(Internet, portName(h.Name)))
 		delete(l.state.Edges, h.Name)
 	}

@@ -27,7 +27,7 @@ const firstEdge = 10
 // state is what a lab remembers besides its fleet.
 type state struct {
 	Options Options `json:"options"`
-	// Edges numbers the uplinks for life.
+	// Edges numbers the uplinks, from firstEdge on, for life.
 	Edges map[string]byte `json:"edges"`
 	// Unplugged holds the VMs that have no NIC at the moment.
 	Unplugged map[string]bool `json:"unplugged"`

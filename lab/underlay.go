@@ -75,11 +75,31 @@ func underlayHop(to netip.Addr) hop {
 func (l *Lab) routeEdges(fleet *config.Fleet) error {
 	var errs []error
 	for _, h := range fleet.Hosts {
-		if h.Has(config.Edge) {
+		if l.hasUplink(h.Name) {
 			errs = append(errs, l.routeEdge(fleet, h))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// hasUplink reports whether the host has a cable to the internet: it is an edge, or was one.
+func (l *Lab) hasUplink(host string) bool { return l.state.Edges[host] != 0 }
+
+// makeEdge cables a host that has become an edge.
+func (l *Lab) makeEdge(fleet *config.Fleet, h config.Host) (err error) {
+	if !h.Has(config.Edge) || l.hasUplink(h.Name) {
+		return nil
+	}
+	// Its default route is about to leave the fabric.
+	if err := l.routeEdge(fleet, h); err != nil {
+		return err
+	}
+	n, err := openNode(hostNamespace(l.prefix, h.Name))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	return l.addUplink(n, h)
 }
 
 func (l *Lab) routeEdge(fleet *config.Fleet, edge config.Host) (err error) {

@@ -54,7 +54,7 @@ func (s *stage) serve(c call) error {
 
 // target reads what open and fill have in common: NAME NODE tcp|udp ADDR:PORT.
 func (s *stage) target(args []string) (name string, net traffic.Network, to netip.AddrPort, err error) {
-	if _, taken := s.flows[args[0]]; taken {
+	if _, err := s.named(args[0]); err == nil {
 		return "", "", to, mistakef("the name %s is taken", args[0])
 	}
 	if net, err = network(args[2]); err == nil {
@@ -82,7 +82,7 @@ func (s *stage) openFlow(c call) error {
 	return s.in(args[1], func(ns *netns.NS) error {
 		flow, err := traffic.Open(ctx, ns, net, to, how)
 		if err == nil {
-			s.flows[name] = &traffic.Filled{Flows: []traffic.Flow{flow}}
+			s.keep(name, &traffic.Filled{Flows: []traffic.Flow{flow}})
 		}
 		return err
 	})
@@ -125,7 +125,7 @@ func (s *stage) fill(c call) error {
 	}
 	return s.in(args[1], func(ns *netns.NS) error {
 		filled := traffic.Fill(c.ctx, ns, net, to, attempt)
-		s.flows[name] = &filled
+		s.keep(name, &filled)
 		c.printf("%d open, %d refused, %d reset, %d timeout", len(filled.Flows), filled.Refused, filled.Reset, filled.Timeout)
 		if filled.LastRefusal != nil {
 			c.printf("refused by %s", filled.LastRefusal)
@@ -135,11 +135,20 @@ func (s *stage) fill(c call) error {
 }
 
 func (s *stage) named(name string) (*traffic.Filled, error) {
+	s.mu.Lock()
 	f := s.flows[name]
+	s.mu.Unlock()
 	if f == nil {
 		return nil, mistakef("no flow is named %s", name)
 	}
 	return f, nil
+}
+
+// keep gives flows their name.
+func (s *stage) keep(name string, flows *traffic.Filled) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flows[name] = flows
 }
 
 // each runs f for every flow of a name, some at once.
@@ -260,7 +269,9 @@ func (s *stage) closeFlows(c call) error {
 		for _, f := range filled.Flows {
 			errs = append(errs, f.Close())
 		}
+		s.mu.Lock()
 		delete(s.flows, name)
+		s.mu.Unlock()
 	}
 	return errors.Join(errs...)
 }

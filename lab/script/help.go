@@ -44,6 +44,9 @@ Traffic
                         send ARP for an address out of a VM's NIC; says is the MAC in the ARP packet if that differs
   vxlan NODE FROM HOST VNI MAC udp|tcp|icmp SRC[:PORT] DST[:PORT] [options of inject]
                         send crafted packets to a host's underlay address in VXLAN, from any address, VNI and router MAC
+  meanwhile NAME send|ping|inject|frame ...
+                        repeat the command beside all that follows
+  finish NAME... [any]  end that; a turn that failed is a failure, unless any says that some may
 
 Evidence
   capture start NAME NODE DEVICE|any [FILTER]

@@ -27,7 +27,7 @@ func init() {
 		"capture": (*stage).capture, "captured": (*stage).captured,
 		"mark": (*stage).mark, "counter": (*stage).counter, "conntrack": (*stage).conntrack, "gained": (*stage).gained,
 		"counters": (*stage).counters, "entries": (*stage).entries,
-		"eventually": (*stage).eventually, "say": (*stage).say,
+		"eventually": (*stage).eventually, "meanwhile": (*stage).meanwhile, "finish": (*stage).finish, "say": (*stage).say,
 	}
 }
 

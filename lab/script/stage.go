@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,11 +28,14 @@ type stage struct {
 	fleet *config.Fleet
 	lock  *portmap.Lock
 
-	servers  []*traffic.Server
-	flows    map[string]*traffic.Filled
-	captures map[string]*traffic.Capture
-	marked   map[string]int
-	pins     map[pinned][]route
+	servers     []*traffic.Server
+	captures    map[string]*traffic.Capture
+	marked      map[string]int
+	pins        map[pinned][]route
+	backgrounds map[string]*background
+
+	mu    sync.Mutex // what goes on meanwhile looks flows up
+	flows map[string]*traffic.Filled
 }
 
 // call is one command as it is called.
@@ -60,12 +64,17 @@ func newStage(tools Tools) *stage {
 	return &stage{
 		tools: tools, name: fmt.Sprintf("s%dx%d", os.Getpid(), stages.Add(1)),
 		flows: map[string]*traffic.Filled{}, captures: map[string]*traffic.Capture{}, pins: map[pinned][]route{},
+		backgrounds: map[string]*background{},
 	}
 }
 
 // close ends everything the scenario has started.
 func (s *stage) close() error {
 	var errs []error
+	for _, b := range s.backgrounds {
+		b.end()
+	}
+	s.backgrounds = map[string]*background{}
 	for _, f := range s.flows {
 		for _, flow := range f.Flows {
 			errs = append(errs, flow.Close())

@@ -1,0 +1,97 @@
+package script
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// pause is between two turns of what goes on meanwhile: enough for a machine with few processors to do all else.
+const pause = 5 * time.Millisecond
+
+// continual are the commands that may go on while others run.
+var continual = map[string]func(*stage, call) error{
+	"send": (*stage).send, "ping": (*stage).ping, "inject": (*stage).inject, "frame": (*stage).frame,
+}
+
+// background is a command that goes on and on.
+type background struct {
+	stop chan struct{}
+	done sync.WaitGroup
+	// Of the turns so far; read them when done.
+	turns, failed int
+	last          error
+}
+
+// meanwhile begins to repeat a command beside all that follows.
+func (s *stage) meanwhile(c call) error {
+	if len(c.args) < 2 || s.lab == nil {
+		return mistakef("usage, after lab up: meanwhile NAME COMMAND ...")
+	}
+	name, run := c.args[0], continual[c.args[1]]
+	switch {
+	case s.backgrounds[name] != nil:
+		return mistakef("the name %s is taken", name)
+	case run == nil:
+		return mistakef("%s cannot go on meanwhile: want send, ping, inject or frame", c.args[1])
+	}
+	turn := func() error {
+		return run(s, call{ctx: c.ctx, args: c.args[2:], stdout: io.Discard, read: c.read})
+	}
+	// The first turn shows mistakes at once.
+	if err := turn(); err != nil {
+		return err
+	}
+	b := &background{stop: make(chan struct{})}
+	s.backgrounds[name] = b
+	b.done.Go(func() { b.repeat(turn) })
+	return nil
+}
+
+// repeat takes turn after turn; the last one begins when the end is asked for, so a failure at the end is one.
+func (b *background) repeat(turn func() error) {
+	next := time.NewTicker(pause)
+	defer next.Stop()
+	for stopped := false; !stopped; {
+		select {
+		case <-b.stop:
+			stopped = true
+		case <-next.C:
+		}
+		b.turns++
+		if err := turn(); err != nil {
+			b.failed++
+			b.last = err
+		}
+	}
+}
+
+// finish ends what goes on meanwhile. It fails if a turn failed.
+func (s *stage) finish(c call) error {
+	args, opts, err := c.want("finish NAME... [any]", 1, 20, "any")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range args {
+		b := s.backgrounds[name]
+		if b == nil {
+			return mistakef("nothing goes on that is named %s", name)
+		}
+		b.end()
+		delete(s.backgrounds, name)
+		c.printf("%s: %d times, %d failed", name, b.turns, b.failed)
+		if b.failed > 0 && !opts.has("any") {
+			errs = append(errs, fmt.Errorf("%s: failed %d of %d times, at last: %w", name, b.failed, b.turns, b.last))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// end waits for the last turn: half a send would leave the flow of no use.
+func (b *background) end() {
+	close(b.stop)
+	b.done.Wait()
+}
