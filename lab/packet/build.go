@@ -7,18 +7,25 @@ import (
 	"net/netip"
 )
 
-// Spec describes a packet to build. Source and Destination are of one family; ports count for TCP and UDP.
+// Spec describes a packet to build. Source and Destination are of one family; ports count for TCP, UDP and SCTP.
 type Spec struct {
 	Protocol            Protocol
 	Source, Destination netip.AddrPort
 	// TTL is the hop limit, 64 if zero.
 	TTL uint8
+	// DontFragment forbids routers to cut the packet; in IPv6 they never may.
+	DontFragment bool
 	// Flags are TCP's.
 	Flags uint8
 	// Type, Code and ID are of ICMP; the protocol follows the family.
 	Type, Code uint8
 	ID         uint16
-	Payload    []byte
+	// MTU is of ICMP's "fragmentation needed" and ICMPv6's "packet too big".
+	MTU uint16
+	// Chunk is SCTP's only one, Tag the verification tag, InitTag the tag that INIT and INIT ACK choose.
+	Chunk        Chunk
+	Tag, InitTag uint32
+	Payload      []byte
 }
 
 // Build writes the packet from the IP header on, with checksums.
@@ -44,14 +51,16 @@ func Build(s Spec) ([]byte, error) {
 	if s.Protocol != ICMP {
 		sum = pseudoHeader(src, dst, s.Protocol, len(body))
 	}
-	binary.BigEndian.PutUint16(body[at:], checksum(sum, body))
+	if s.Protocol != SCTP {
+		binary.BigEndian.PutUint16(body[at:], checksum(sum, body))
+	}
 	if src.Is4() {
 		return append(s.header4(len(body)), body...), nil
 	}
 	return append(s.header6(len(body)), body...), nil
 }
 
-// transport is the packet from the transport header on; at is where its checksum goes.
+// transport is the packet from the transport header on; at is where its checksum goes, but for SCTP, which has it.
 func (s Spec) transport() (body []byte, at int, err error) {
 	switch s.Protocol {
 	case UDP:
@@ -67,7 +76,10 @@ func (s Spec) transport() (body []byte, at int, err error) {
 		body = make([]byte, 8, 8+len(s.Payload))
 		body[0], body[1] = s.Type, s.Code
 		binary.BigEndian.PutUint16(body[4:], s.ID)
+		binary.BigEndian.PutUint16(body[6:], s.MTU)
 		return append(body, s.Payload...), 2, nil
+	case SCTP:
+		return s.sctp(), 0, nil
 	default:
 		return nil, 0, fmt.Errorf("build packet: %s is not supported", s.Protocol)
 	}
@@ -80,6 +92,9 @@ func (s Spec) header4(body int) []byte {
 	h := make([]byte, 20, 20+body)
 	h[0] = 4<<4 | 5
 	binary.BigEndian.PutUint16(h[2:], uint16(20+body))
+	if s.DontFragment {
+		h[6] = 0x40
+	}
 	h[8], h[9] = s.TTL, uint8(s.Protocol)
 	src, dst := s.Source.Addr().As4(), s.Destination.Addr().As4()
 	copy(h[12:], src[:])

@@ -29,17 +29,21 @@ func (f Filter) String() string { return f.text }
 // FilterHelp describes the language of [ParseFilter].
 const FilterHelp = `in, out                      direction, as the device sees it
 ip4, ip6, arp                what the frame carries
-tcp, udp, icmp               transport (icmp is both families)
+tcp, udp, sctp, icmp         transport (icmp is both families)
 src=, dst=, addr=PREFIX      source, destination, either; an address or a prefix
 private                      source or destination is private (RFC 1918, RFC 6598, RFC 4193)
-sport=, dport=, port=A[-B]   TCP and UDP ports
+sport=, dport=, port=A[-B]   TCP, UDP and SCTP ports
 id=A[-B]                     ICMP echo id
 type=N[-M], code=N[-M]       ICMP type and code
+mtu=A[-B]                    of ICMP "fragmentation needed" and "packet too big"
 syn, rst, fin, ack           TCP flags
+mss=A[-B]                    maximum segment size, a TCP option
+chunk=A[-B]                  type of SCTP's first chunk
 ttl=A[-B], length=A[-B]      hop limit; bytes of the IP packet
 fragment                     a piece of a fragmented packet
+offset=A[-B]                 where the piece begins, in bytes
 intact                       the checksums of IPv4, of ICMP and of a quoted IPv4 header are right
-summed                       the checksum of TCP or UDP is right, which only crafted packets have everywhere
+summed                       the checksum of TCP, UDP or SCTP is right, which only crafted packets have everywhere
 vni=A[-B]                    VXLAN network identifier
 inner.TERM                   the term holds for the packet that VXLAN carries
 quoted.TERM                  the term holds for the packet that an ICMP error is about
@@ -98,6 +102,7 @@ var flagTerms = map[string]func(*Packet) bool{
 	"arp":      func(p *Packet) bool { return p.EtherType == EtherARP },
 	"tcp":      func(p *Packet) bool { return p.Protocol == TCP },
 	"udp":      func(p *Packet) bool { return p.Protocol == UDP },
+	"sctp":     func(p *Packet) bool { return p.Protocol == SCTP },
 	"icmp":     isICMP,
 	"syn":      func(p *Packet) bool { return p.Flags&SYN != 0 },
 	"rst":      func(p *Packet) bool { return p.Flags&RST != 0 },
@@ -126,6 +131,10 @@ var rangeTerms = map[string]func(*Packet, func(int) bool) bool{
 	"id":     func(p *Packet, in func(int) bool) bool { return isEcho(p) && in(int(p.ID)) },
 	"type":   func(p *Packet, in func(int) bool) bool { return isICMP(p) && in(int(p.Type)) },
 	"code":   func(p *Packet, in func(int) bool) bool { return isICMP(p) && in(int(p.Code)) },
+	"mtu":    func(p *Packet, in func(int) bool) bool { return p.MTU != 0 && in(int(p.MTU)) },
+	"mss":    func(p *Packet, in func(int) bool) bool { return p.MSS != 0 && in(int(p.MSS)) },
+	"chunk":  func(p *Packet, in func(int) bool) bool { return p.hasChunk && in(int(p.Chunk)) },
+	"offset": func(p *Packet, in func(int) bool) bool { return p.Fragment && in(p.Offset) },
 	"ttl":    func(p *Packet, in func(int) bool) bool { return p.Source.IsValid() && in(int(p.TTL)) },
 	"length": func(p *Packet, in func(int) bool) bool { return p.Source.IsValid() && in(p.Length) },
 	"vni":    func(p *Packet, in func(int) bool) bool { return p.Inner != nil && in(int(p.VNI)) },
@@ -138,7 +147,9 @@ func isEcho(p *Packet) bool {
 		p.Protocol == ICMPv6 && (p.Type == EchoRequest6 || p.Type == EchoReply6)
 }
 
-func hasPorts(p *Packet) bool { return (p.Protocol == TCP || p.Protocol == UDP) && p.Offset == 0 }
+func hasPorts(p *Packet) bool {
+	return (p.Protocol == TCP || p.Protocol == UDP || p.Protocol == SCTP) && p.Offset == 0
+}
 
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
 

@@ -15,6 +15,7 @@ const (
 	TCP    Protocol = 6
 	UDP    Protocol = 17
 	ICMPv6 Protocol = 58
+	SCTP   Protocol = 132
 )
 
 // String is the name that filters use.
@@ -26,6 +27,8 @@ func (p Protocol) String() string {
 		return "tcp"
 	case UDP:
 		return "udp"
+	case SCTP:
+		return "sctp"
 	}
 	return fmt.Sprintf("protocol %d", uint8(p))
 }
@@ -56,18 +59,22 @@ type Packet struct {
 	// Fragment is set for every piece of a fragmented packet; a piece with an Offset (in bytes) has no ports.
 	Fragment bool
 	Offset   int
-	// SourcePort and DestinationPort are of TCP and UDP.
+	// SourcePort and DestinationPort are of TCP, UDP and SCTP.
 	SourcePort, DestinationPort uint16
-	// Flags are TCP's.
+	// Flags are TCP's, and MSS is its option, in bytes.
 	Flags uint8
-	// Type, Code and ID are of ICMP and ICMPv6; ID is of echo messages.
+	MSS   uint16
+	// Chunk is the type of SCTP's first.
+	Chunk Chunk
+	// Type, Code and ID are of ICMP and ICMPv6; ID is of echo messages, MTU of "fragmentation needed" and "packet too big".
 	Type, Code uint8
 	ID         uint16
+	MTU        uint32
 	// Quoted is the packet that an ICMP error is about.
 	Quoted *Packet
 	// Intact is true if the checksums of the IPv4 header, of ICMP and of a quoted IPv4 header were all there and are right.
 	Intact bool
-	// Summed is true if the checksum of TCP or UDP was there and is right. Virtual devices leave it to hardware that does not
+	// Summed is true if the checksum of TCP, UDP or SCTP was there and is right. Virtual devices leave it to hardware that does not
 	// exist: only crafted packets have one everywhere.
 	Summed bool
 	// VNI and Inner are of VXLAN.
@@ -75,6 +82,8 @@ type Packet struct {
 	Inner *Packet
 	// quotedHeader is true if the checksum of the quoted header is right.
 	quotedHeader bool
+	// hasChunk is true if SCTP's first chunk was there: its type may be 0.
+	hasChunk bool
 }
 
 // String prints the packet in a line, as failures show it.
@@ -84,7 +93,7 @@ func (p *Packet) String() string {
 		return fmt.Sprintf("ethertype 0x%04x", p.EtherType)
 	}
 	switch p.Protocol {
-	case TCP, UDP:
+	case TCP, UDP, SCTP:
 		fmt.Fprintf(&b, "%s %s > %s", p.Protocol, netip.AddrPortFrom(p.Source, p.SourcePort), netip.AddrPortFrom(p.Destination, p.DestinationPort))
 	case ICMP, ICMPv6:
 		fmt.Fprintf(&b, "icmp %s > %s type %d code %d id %d", p.Source, p.Destination, p.Type, p.Code, p.ID)
@@ -92,6 +101,15 @@ func (p *Packet) String() string {
 		fmt.Fprintf(&b, "%s %s > %s", p.Protocol, p.Source, p.Destination)
 	}
 	fmt.Fprintf(&b, " ttl %d length %d", p.TTL, p.Length)
+	if p.hasChunk {
+		fmt.Fprintf(&b, " chunk %d", p.Chunk)
+	}
+	if p.MSS != 0 {
+		fmt.Fprintf(&b, " mss %d", p.MSS)
+	}
+	if p.MTU != 0 {
+		fmt.Fprintf(&b, " mtu %d", p.MTU)
+	}
 	if p.Fragment {
 		fmt.Fprintf(&b, " fragment at %d", p.Offset)
 	}

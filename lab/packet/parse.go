@@ -95,6 +95,8 @@ func (p *Packet) check(b, payload []byte) {
 		p.Intact = p.Intact && right
 	case TCP, UDP:
 		p.Summed = right
+	case SCTP:
+		p.Summed = sctpSummed(payload)
 	}
 }
 
@@ -156,6 +158,8 @@ func (p *Packet) readTransport(b []byte, vxlanPort uint16, depth int) {
 	switch p.Protocol {
 	case TCP, UDP:
 		p.readPorts(b, vxlanPort, depth)
+	case SCTP:
+		p.readSCTP(b)
 	case ICMP, ICMPv6:
 		p.readICMP(b, depth)
 	}
@@ -168,7 +172,7 @@ func (p *Packet) readPorts(b []byte, vxlanPort uint16, depth int) {
 	p.SourcePort, p.DestinationPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	if p.Protocol == TCP {
 		if len(b) > 13 {
-			p.Flags = b[13]
+			p.Flags, p.MSS = b[13], maxSegment(b)
 		}
 		return
 	}
@@ -182,12 +186,33 @@ func (p *Packet) readPorts(b []byte, vxlanPort uint16, depth int) {
 	}
 }
 
+// maxSegment reads the option of a TCP header (RFC 9293 section 3.2), zero if it has none.
+func maxSegment(b []byte) uint16 {
+	const end, noOperation, mss = 0, 1, 2
+	options := b[min(20, len(b)):max(min(20, len(b)), min(int(b[12]>>4)*4, len(b)))]
+	for len(options) > 0 && options[0] != end {
+		if options[0] == noOperation {
+			options = options[1:]
+			continue
+		}
+		if len(options) < 2 || options[1] < 2 || int(options[1]) > len(options) {
+			return 0
+		}
+		if options[0] == mss && options[1] == 4 {
+			return binary.BigEndian.Uint16(options[2:])
+		}
+		options = options[options[1]:]
+	}
+	return 0
+}
+
 // ICMP types (RFC 792, RFC 4443).
 const (
 	EchoReply4, EchoRequest4            = 0, 8
 	Unreachable4, Exceeded4, Parameter4 = 3, 11, 12
 	EchoRequest6, EchoReply6            = 128, 129
 	lastError6                          = 127
+	fragmentationNeeded, tooBig         = 4, 2
 )
 
 func (p *Packet) readICMP(b []byte, depth int) {
@@ -203,6 +228,11 @@ func (p *Packet) readICMP(b []byte, depth int) {
 	case echo:
 		p.ID = binary.BigEndian.Uint16(b[4:])
 	case failure && depth < maxDepth:
+		if p.Protocol == ICMP && p.Type == Unreachable4 && p.Code == fragmentationNeeded {
+			p.MTU = uint32(binary.BigEndian.Uint16(b[6:])) // RFC 1191 section 4
+		} else if p.Protocol == ICMPv6 && p.Type == tooBig {
+			p.MTU = binary.BigEndian.Uint32(b[4:]) // RFC 4443 section 3.2
+		}
 		if quoted, err := parseIP(b[8:], 0, depth+1); err == nil {
 			p.Quoted, p.quotedHeader = quoted, goodHeader(b[8:])
 		}

@@ -18,6 +18,7 @@ import (
 const (
 	counterKind   = "counter"
 	conntrackKind = "conntrack"
+	snmpKind      = "snmp"
 )
 
 // mark remembers every counter and conntrack statistic of every namespace of the lab.
@@ -44,7 +45,7 @@ func (s *stage) remember(name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, ns.Close()) }()
-	for _, kind := range []string{counterKind, conntrackKind} {
+	for _, kind := range []string{counterKind, conntrackKind, snmpKind} {
 		if kind == counterKind && s.tools.Counters == nil {
 			continue
 		}
@@ -68,8 +69,10 @@ func (s *stage) readAll(ns *netns.NS, kind string) (map[string]int, error) {
 	switch {
 	case kind == conntrackKind:
 		return conntrackStatistics(ns)
+	case kind == snmpKind:
+		return stackStatistics(ns)
 	case kind != counterKind:
-		return nil, mistakef("%q: want counter or conntrack", kind)
+		return nil, mistakef("%q: want counter, conntrack or snmp", kind)
 	case s.tools.Counters == nil:
 		return nil, mistakef("this build of the engine reads no counters")
 	}
@@ -100,6 +103,7 @@ func (s *stage) read(node, kind, what string) (n int, namespace string, err erro
 
 func (s *stage) counter(c call) error   { return s.compare(c, counterKind) }
 func (s *stage) conntrack(c call) error { return s.compare(c, conntrackKind) }
+func (s *stage) snmp(c call) error      { return s.compare(c, snmpKind) }
 
 func (s *stage) compare(c call, kind string) error {
 	if len(c.args) != 4 {
@@ -119,7 +123,7 @@ func (s *stage) compare(c call, kind string) error {
 
 func (s *stage) gained(c call) error {
 	if len(c.args) != 5 {
-		return mistakef("usage: gained NODE counter|conntrack NAME OP N")
+		return mistakef("usage: gained NODE counter|conntrack|snmp NAME OP N")
 	}
 	if s.marked == nil {
 		return mistakef("nothing to compare with: use mark first")

@@ -2,6 +2,7 @@ package script
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/lab/packet"
@@ -13,9 +14,6 @@ import (
 // vmDevice is a VM's NIC as the VM sees it.
 const vmDevice = "eth0"
 
-// packetOptions are those of crafted packets.
-var packetOptions = []string{"ttl", "count", "flags", "type", "code", "id", "size"}
-
 func macOf(s string) (config.MAC, error) {
 	m, err := config.ParseMAC(s)
 	if err != nil {
@@ -24,19 +22,9 @@ func macOf(s string) (config.MAC, error) {
 	return m, nil
 }
 
-// crafted reads protocol, source, destination and options of a packet; the first word of args is not looked at.
-func crafted(args []string, opts options) (raw []byte, count int, err error) {
-	spec, count, err := injected(args, opts)
-	if err != nil {
-		return nil, 0, err
-	}
-	raw, err = packet.Build(spec)
-	return raw, count, err
-}
-
 // frame sends crafted packets out of a VM's NIC with any MAC.
 func (s *stage) frame(c call) error {
-	args, opts, err := c.want("frame VM MAC udp|tcp|icmp SRC[:PORT] DST[:PORT] [options of inject]", 5, 5, packetOptions...)
+	args, opts, err := c.want("frame VM MAC udp|tcp|sctp|icmp SRC[:PORT] DST[:PORT] [options of inject]", 5, 5, packetOptions...)
 	if err != nil {
 		return err
 	}
@@ -44,17 +32,21 @@ func (s *stage) frame(c call) error {
 	if err != nil {
 		return err
 	}
-	raw, count, err := crafted(args[1:], opts)
+	packets, err := s.crafted(args[1:], opts)
 	if err != nil {
 		return err
 	}
-	return s.repeat(args[0], count, packet.Frame(topology.GatewayMAC, from, raw))
+	frames := make([][]byte, len(packets))
+	for i, raw := range packets {
+		frames[i] = packet.Frame(topology.GatewayMAC, from, raw)
+	}
+	return s.emit(args[0], frames...)
 }
 
-// repeat sends a frame out of a VM's NIC.
-func (s *stage) repeat(vm string, count int, frame []byte) error {
+// emit sends frames out of a VM's NIC.
+func (s *stage) emit(vm string, frames ...[]byte) error {
 	return s.in(vm, func(ns *netns.NS) error {
-		for range count {
+		for _, frame := range frames {
 			if err := traffic.InjectFrame(ns, vmDevice, frame); err != nil {
 				return err
 			}
@@ -91,12 +83,12 @@ func (s *stage) arp(c call) error {
 	if err != nil {
 		return err
 	}
-	return s.repeat(args[0], count, packet.ARP(spec))
+	return s.emit(args[0], slices.Repeat([][]byte{packet.ARP(spec)}, count)...)
 }
 
 // vxlanCommand sends a crafted packet in VXLAN from any address to a host.
 func (s *stage) vxlanCommand(c call) error {
-	args, opts, err := c.want("vxlan NODE FROM HOST VNI MAC udp|tcp|icmp SRC[:PORT] DST[:PORT] [options of inject]", 8, 8, packetOptions...)
+	args, opts, err := c.want("vxlan NODE FROM HOST VNI MAC udp|tcp|sctp|icmp SRC[:PORT] DST[:PORT] [options of inject]", 8, 8, packetOptions...)
 	if err != nil {
 		return err
 	}
@@ -115,7 +107,7 @@ func (s *stage) vxlanCommand(c call) error {
 	if err != nil {
 		return err
 	}
-	raw, count, err := crafted(args[4:], opts)
+	packets, err := s.crafted(args[4:], opts)
 	if err != nil {
 		return err
 	}
@@ -125,14 +117,14 @@ func (s *stage) vxlanCommand(c call) error {
 			to = h.Underlay
 		}
 	}
-	frame := packet.Frame(topology.RouterMAC(s.lock.Hosts[args[2]]), mac, raw)
 	const sourcePort = 50000
-	spec := packet.Spec{
-		Protocol: packet.UDP, Source: netip.AddrPortFrom(from, sourcePort), Destination: netip.AddrPortFrom(to, s.fleet.Overlay.Port),
-		Payload: packet.VXLAN(config.VNI(vni), frame),
-	}
 	return s.in(args[0], func(ns *netns.NS) error {
-		for range count {
+		for _, raw := range packets {
+			frame := packet.Frame(topology.RouterMAC(s.lock.Hosts[args[2]]), mac, raw)
+			spec := packet.Spec{
+				Protocol: packet.UDP, Source: netip.AddrPortFrom(from, sourcePort), Destination: netip.AddrPortFrom(to, s.fleet.Overlay.Port),
+				Payload: packet.VXLAN(config.VNI(vni), frame),
+			}
 			if err := traffic.Inject(ns, spec); err != nil {
 				return err
 			}

@@ -36,13 +36,22 @@ Traffic
   close NAME            end the flows
   ping NODE ADDR [count=N] [size=N] [id=N] [ttl=N] [src=ADDR] [within=D]
                         every echo request is answered; prints replies and ICMP errors
-  inject NODE udp|tcp|icmp SRC[:PORT] DST[:PORT] [ttl=N] [count=N] [flags=syn,ack,rst,fin] [type=N] [code=N] [id=N] [size=N]
-                        send crafted packets
-  frame VM MAC udp|tcp|icmp SRC[:PORT] DST[:PORT] [options of inject]
+  trace NODE udp|icmp ADDR[:PORT] [size=N] [sport=N] [hops=N] [within=D]
+                        find the routers of a path with probes whose hops run out, a line each, until the destination
+                        answers; size is the probes' in bytes, which shrinks to the path's MTU
+  inject NODE udp|tcp|sctp|icmp SRC[:PORT] DST[:PORT] [ttl=N] [df] [count=N] [size=N] [flags=syn,ack,rst,fin] [type=N] [code=A[-B]] [id=N]
+                        send crafted packets, one for each code; size is the payload's in bytes. @CAPTURE for an address is
+                        whoever sent the last packet of a capture. More options:
+                        echo: the payload is a datagram that a server answers; its bytes follow from ID
+                        about=CAPTURE [quote=BYTES] [mtu=N]: an ICMP error that quotes the last packet of a capture
+                        chunk=init|init-ack|cookie-echo|cookie-ack|data|sack|abort|shutdown... [tag=N] [init=N]: of SCTP
+                        cut=BYTES [pieces=3,1,2] [overlap=BYTES] [datagram=ID]: in fragments, those named, in that order;
+                        overlap bytes of each but the first are in the one before too
+  frame VM MAC udp|tcp|sctp|icmp SRC[:PORT] DST[:PORT] [options of inject]
                         send crafted packets out of a VM's NIC with that MAC
   arp VM MAC ADDR TARGET [says=MAC] [reply] [count=N]
                         send ARP for an address out of a VM's NIC; says is the MAC in the ARP packet if that differs
-  vxlan NODE FROM HOST VNI MAC udp|tcp|icmp SRC[:PORT] DST[:PORT] [options of inject]
+  vxlan NODE FROM HOST VNI MAC udp|tcp|sctp|icmp SRC[:PORT] DST[:PORT] [options of inject]
                         send crafted packets to a host's underlay address in VXLAN, from any address, VNI and router MAC
   meanwhile NAME send|ping|inject|frame ...
                         repeat the command beside all that follows
@@ -57,7 +66,9 @@ Evidence
   counter NODE NAME OP N
   conntrack NODE STATISTIC OP N
                         count, or a column of /proc/net/stat/nf_conntrack such as insert_failed or drop
-  gained NODE counter|conntrack NAME OP N
+  snmp NODE NAME OP N   what the network stack counts, such as Ip.ReasmOKs, IpExt.ReasmOverlaps (/proc/net/snmp, netstat), and
+                        Frag.inuse (/proc/net/sockstat)
+  gained NODE counter|conntrack|snmp NAME OP N
                         what was added since mark
   counters NODE         print all counters of a node
   entries NODE          print the conntrack entries of a node

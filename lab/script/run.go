@@ -22,10 +22,10 @@ func init() {
 		"cleanup": (*stage).cleanup, "changes": (*stage).changes, "blocks": (*stage).blocks,
 		"plug": (*stage).plug, "unplug": (*stage).unplug, "pin": (*stage).pin, "unpin": (*stage).unpin,
 		"serve": (*stage).serve, "open": (*stage).openFlow, "fill": (*stage).fill, "send": (*stage).send, "saw": (*stage).saw,
-		"flows": (*stage).countFlows, "close": (*stage).closeFlows, "ping": (*stage).ping, "inject": (*stage).inject,
+		"flows": (*stage).countFlows, "close": (*stage).closeFlows, "ping": (*stage).ping, "trace": (*stage).trace, "inject": (*stage).inject,
 		"frame": (*stage).frame, "arp": (*stage).arp, "vxlan": (*stage).vxlanCommand,
 		"capture": (*stage).capture, "captured": (*stage).captured,
-		"mark": (*stage).mark, "counter": (*stage).counter, "conntrack": (*stage).conntrack, "gained": (*stage).gained,
+		"mark": (*stage).mark, "counter": (*stage).counter, "conntrack": (*stage).conntrack, "snmp": (*stage).snmp, "gained": (*stage).gained,
 		"counters": (*stage).counters, "entries": (*stage).entries,
 		"eventually": (*stage).eventually, "meanwhile": (*stage).meanwhile, "finish": (*stage).finish, "say": (*stage).say,
 	}

@@ -189,6 +189,15 @@ func TestMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for command, want := range map[string]string{
+		"inject far udp 1.1.1.1:1 2.2.2.2:2 cut=9":          "want multiples of 8",
+		"inject far udp 1.1.1.1:1 2.2.2.2:2 cut=8 pieces=3": "the number of a piece, 1 to 1",
+		"inject far icmp 1.1.1.1 2.2.2.2 about=nothing":     "no capture is named nothing",
+		"inject far udp 1.1.1.1:1 @nothing":                 "no capture is named nothing",
+		"inject far sctp 1.1.1.1:1 2.2.2.2:2 chunk=hello":   "want one of [abort cookie-ack",
+		"trace far tcp 1.1.1.1:1":                           "want udp or icmp",
+		"trace far udp 1.1.1.1":                             "want an address with a port",
+		"snmp far Ip.Nonsense == 1":                         "has no snmp Ip.Nonsense",
+
 		"open":                                                    "usage: open",
 		"open x far tpc 198.51.100.1:1":                           "want tcp or udp",
 		"open x far tcp 198.51.100.1":                             "want an address with a port",
@@ -200,8 +209,8 @@ func TestMistakes(t *testing.T) {
 		"flows nobody == 1":                                       "no flow is named nobody",
 		"ping far nowhere":                                        "want an address",
 		"ping far 198.51.100.1 count=x":                           "want a number",
-		"inject far gre 1.1.1.1 2.2.2.2":                          "want udp, tcp or icmp",
-		"inject far tcp 1.1.1.1:1 2.2.2.2:2 flags=urg":            "want fin, syn, rst or ack",
+		"inject far gre 1.1.1.1 2.2.2.2":                          "want one of [icmp sctp tcp udp]",
+		"inject far tcp 1.1.1.1:1 2.2.2.2:2 flags=urg":            "want one of [ack fin rst syn]",
 		"frame acme/vm-a 52 udp 1.1.1.1:1 2.2.2.2:2":              "want a MAC address",
 		"arp acme/vm-a 52:54:00:00:00:0a fd00::1 fd00::2":         "want an IPv4 address",
 		"arp acme/vm-a 52:54:00:00:00:0a 1.1.1.1 2.2.2.2 says=me": "want a MAC address",

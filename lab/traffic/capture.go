@@ -31,6 +31,7 @@ type Capture struct {
 	mu     sync.Mutex
 	count  int
 	kept   []*packet.Packet
+	last   []byte
 	failed error
 }
 
@@ -100,17 +101,18 @@ func (c *Capture) read(fd int, b []byte) error {
 		if link, ok := from.(*unix.SockaddrLinklayer); ok {
 			p.Outgoing = link.Pkttype == unix.PACKET_OUTGOING
 		}
-		c.keep(p)
+		c.keep(p, b[:n])
 	}
 }
 
-func (c *Capture) keep(p *packet.Packet) {
+func (c *Capture) keep(p *packet.Packet, frame []byte) {
 	if !c.filter.Match(p) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.count++
+	c.last = append(c.last[:0], frame...)
 	if len(c.kept) < keepPackets {
 		c.kept = append(c.kept, p)
 	}
@@ -138,6 +140,17 @@ func (c *Capture) Packets() []*packet.Packet {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]*packet.Packet(nil), c.kept...)
+}
+
+// Last is the packet that has passed last, from its IP header on, at most 2034 bytes of it; nil if none has.
+func (c *Capture) Last() []byte {
+	const etherHeader = 14
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.last) <= etherHeader {
+		return nil
+	}
+	return append([]byte(nil), c.last[etherHeader:]...)
 }
 
 // Stop ends the capture. Every packet that passed before is counted when it returns; an error says that some were missed, so

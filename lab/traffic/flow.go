@@ -29,6 +29,8 @@ type Options struct {
 	TTL int
 	// DontFragment makes UDP fail with an [ICMPError] or EMSGSIZE where a datagram is longer than the path allows.
 	DontFragment bool
+	// ProbeMTU sends everything whole, however narrow the kernel has learned the path to be.
+	ProbeMTU bool
 	// Datagram is the payload of UDP datagrams in bytes, 1200 if zero, at least 32.
 	Datagram int
 }
@@ -105,16 +107,20 @@ func (s *socket) configure(to netip.Addr, opts Options) error {
 	if err := s.receiveErrors(to, 1); err != nil {
 		return err
 	}
-	level, ttl, discover, always := unix.SOL_IP, unix.IP_TTL, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO
+	// The values of path MTU discovery are the same in both families.
+	level, ttl, discover, always, probe := unix.SOL_IP, unix.IP_TTL, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO, unix.IP_PMTUDISC_PROBE
 	if to.Is6() {
-		level, ttl, discover, always = unix.SOL_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO
+		level, ttl, discover = unix.SOL_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_MTU_DISCOVER
 	}
 	if opts.TTL != 0 {
 		if err := s.setInt([3]int{level, ttl, opts.TTL}); err != nil {
 			return err
 		}
 	}
-	if opts.DontFragment {
+	if opts.ProbeMTU {
+		always = probe
+	}
+	if opts.DontFragment || opts.ProbeMTU {
 		if err := s.setInt([3]int{level, discover, always}); err != nil {
 			return err
 		}

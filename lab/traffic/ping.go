@@ -29,6 +29,8 @@ type Echo struct {
 	ID uint16
 	// TTL is the hop limit, the kernel's default if zero.
 	TTL int
+	// ProbeMTU sends requests that the kernel has learned to be too long.
+	ProbeMTU bool
 	// Patience is how long to wait for each reply, a second if zero.
 	Patience time.Duration
 }
@@ -60,7 +62,7 @@ func Ping(ctx context.Context, ns *netns.NS, e Echo) (EchoResult, error) {
 	if e.Source.IsValid() {
 		source = netip.AddrPortFrom(e.Source, 0)
 	}
-	if err := s.configure(e.To, Options{Source: source, TTL: e.TTL, DontFragment: true}); err != nil {
+	if err := s.configure(e.To, Options{Source: source, TTL: e.TTL, DontFragment: true, ProbeMTU: e.ProbeMTU}); err != nil {
 		return result, fmt.Errorf("ping %s: %w", e.To, err)
 	}
 	// Connected, so that errors about other destinations do not end up here.

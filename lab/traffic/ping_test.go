@@ -101,6 +101,9 @@ func TestInjectAndCapture(t *testing.T) {
 	if got := few.Packets(); len(got) != len(specs) || got[0].SourcePort != 2345 || got[0].Length != 33 {
 		t.Errorf("captured %d packets, first %v", len(got), got[0])
 	}
+	if last, err := packet.ParseIP(few.Last(), 0); err != nil || last.SourcePort != 2345 || last.Length != 33 {
+		t.Errorf("the last packet is %v, %v", last, err)
+	}
 	unreachable, _ := packet.ParseFilter("out icmp type=3 code=3 quoted.src=45.86.152.23 quoted.dport=7777")
 	if got := all.Count(unreachable); got == 0 {
 		t.Error("the server's port unreachable was not captured")

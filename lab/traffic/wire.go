@@ -72,6 +72,10 @@ const (
 
 var errForeign = errors.New("datagram is not of this package")
 
+// Datagram is the payload of a UDP datagram that a [Server] answers with an echo, size bytes long, at least 30. Its bytes follow
+// from the number.
+func Datagram(number uint64, size int) []byte { return newDatagram(number, size) }
+
 // newDatagram makes one of size bytes.
 func newDatagram(number uint64, size int) []byte {
 	b := make([]byte, max(size, datagramHeader))

@@ -13,6 +13,8 @@ func TestNAT(t *testing.T) { play(t, "nat") }
 
 func TestVIP(t *testing.T) { play(t, "vip") }
 
+func TestPackets(t *testing.T) { play(t, "packets") }
+
 func TestIsolation(t *testing.T) { play(t, "isolation") }
 
 // play plays the scenarios of a folder.
