@@ -15,7 +15,7 @@ import (
 
 // Counters reads the named counters of all tenants on the host: by tenant, then by table family and name, as in
 // "netdev/redirected". Packets and bytes count from when the counter was made. Conntrack's own statistics are among them:
-// "conntrack/insert_failed" and "conntrack/drop" are where a source that has used up its ports shows.
+// "conntrack/insert_failed" and "conntrack/drop" are where every packet of a source that has used up its ports shows.
 func Counters(prefix string) (map[string]map[string]nft.Count, error) {
 	prefix += topology.NamespacePrefix
 	names, err := netns.List(prefix)

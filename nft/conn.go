@@ -144,6 +144,11 @@ func (c *Conn) table(t *nftables.Table) (Table, error) {
 		if s.IsMap {
 			set.Data = typeOf(s.DataType)
 		}
+		if s.Dynamic {
+			set.Timeout = s.Timeout
+			out.Sets = append(out.Sets, set)
+			continue
+		}
 		elements, err := c.reader.GetSetElements(s)
 		if err != nil {
 			return out, fmt.Errorf("read set %s: %w", s.Name, err)

@@ -111,7 +111,7 @@ func baseText(c Chain) string {
 
 // becomes reports whether the set can become the other: they have the same type, and room for the elements.
 func (s Set) becomes(o Set) bool {
-	return s.Key.String() == o.Key.String() && s.Data.String() == o.Data.String() && s.Range == o.Range && len(o.Elements) <= s.room()
+	return s.sameDynamics(o) && s.Key.String() == o.Key.String() && s.Data.String() == o.Data.String() && s.Range == o.Range && len(o.Elements) <= s.room()
 }
 
 // without returns the table without the given sets.

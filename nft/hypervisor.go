@@ -36,6 +36,7 @@ func (b *builder) hypervisor(f Family) Table {
 		t.Counters = append(t.Counters, Reassembled)
 		t.Sets = append(t.Sets, b.sources(), ported(), icmpErrors(), b.owners())
 		t.Sets = append(t.Sets, b.blocks()...)
+		b.exhaustion(&t)
 		t.Chains = append([]Chain{b.fragments(), b.toOwner()}, t.Chains...)
 	}
 	if b.t.Edge {
@@ -60,6 +61,10 @@ func (b *builder) forward(f Family) Chain {
 	}
 	// Both directions' segments must fit. The flow of a SYN/ACK is translated already, but not assured.
 	c.Rules = append(c.Rules, rule(f, clampMSS()...))
+	if b.nats(f) {
+		// It has an entry: it has found a port.
+		c.Rules = append(c.Rules, rule(f, ctTranslated(), protocol(setPorted), forgetTried()))
+	}
 	if b.translates(f) {
 		c.Rules = append(c.Rules, rule(f, ctTranslated(), accept()))
 	}
@@ -120,6 +125,7 @@ func (b *builder) outbound(f Family) Chain {
 	}
 	if b.nats(f) {
 		c.Rules = append(c.Rules,
+			rule(f, source(f, setSources), protocol(setPorted), triedInVain(b.tries()), count(Exhausted), rejectProhibited(f)),
 			rule(f, source(f, setSources), protocol(setPorted), accept()),
 			rule(f, all(source(f, setSources), icmp("echo-request", icmpEchoRequest), accept())...))
 	}

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,6 +69,8 @@ type Set struct {
 	Data Type
 	// Range makes the data an interval: the lowest value, then the highest.
 	Range bool
+	// Timeout is how long an element stays that a packet has put in; 0 for a set whose elements are wanted here.
+	Timeout time.Duration
 	// Elements maps the bytes of keys to the bytes of data.
 	Elements map[string]string
 	// size is how many elements the kernel made room for; 0 if it has not been asked to.
@@ -254,7 +257,7 @@ func (s Set) String() string {
 		}
 		typ += " : " + interval + s.Data.String()
 	}
-	fmt.Fprintf(&b, "\t%s %s {\n\t\ttype %s\n\t\tsize %d\n", kind, s.Name, typ, s.room())
+	fmt.Fprintf(&b, "\t%s %s {\n\t\ttype %s\n\t\tsize %d\n%s", kind, s.Name, typ, s.room(), s.dynamics())
 	for i, e := range s.sorted() {
 		lead, tail := "\t\t\t     ", ","
 		if i == 0 {

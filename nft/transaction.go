@@ -98,6 +98,7 @@ func (t *transaction) addSet(f Family, s Set, id uint32) {
 		}
 		attrs = append(attrs, number(unix.NFTA_SET_DATA_TYPE, data.GetNFTMagic()), number(unix.NFTA_SET_DATA_LEN, size))
 	}
+	attrs = append(attrs, s.dynamicAttributes(&flags)...)
 	attrs = append(attrs, number(unix.NFTA_SET_FLAGS, flags),
 		t.nested(unix.NFTA_SET_DESC, number(unix.NFTA_SET_DESC_SIZE, uint32(s.room()))))
 	if notes != nil {
