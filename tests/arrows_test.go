@@ -25,9 +25,10 @@ var arrows = map[string][]string{
 	"portmap":  {"config"},
 	"source":   {"config", "portmap"},
 	"topology": {"config", "portmap"},
+	"trigger":  {"netns"},
 	"overlay":  {"config", "portmap", "topology", "netns"},
 	"nft":      {"config", "portmap", "topology", "netns"},
-	"agent":    {"config", "portmap", "topology", "netns", "overlay", "nft", "source"},
+	"agent":    {"config", "portmap", "topology", "netns", "overlay", "nft", "source", "trigger"},
 	"lab":      {"config", "portmap", "topology", "netns", "agent"},
 	"cmd":      {anything},
 	"tests":    {anything},
@@ -41,7 +42,7 @@ var kernelLibraries = []string{
 }
 
 // kernelRooms are the folders that may import kernelLibraries.
-var kernelRooms = []string{"overlay", "nft", "lab", "tests/vm/selftest"}
+var kernelRooms = []string{"overlay", "nft", "trigger", "lab", "tests/vm/selftest"}
 
 // TestKernelLibraries compares the list with that of tests/vm, which is a
 // program that cannot be imported.
