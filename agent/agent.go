@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/culvertnet/culvert/config"
@@ -54,22 +55,48 @@ func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan, err := a.plan(host)
+	plan, err := a.PlanHost(host)
 	plan.Notes = notBuilt(fleet)
 	return plan, err
 }
 
+// PlanHost compares the kernel with what the host must hold. It changes nothing.
+func (a *Agent) PlanHost(host topology.Host) (Plan, error) {
+	return a.plan(host, host.Tenants, a.kernel.Observe)
+}
+
+// PlanOnly compares what is of the named tenants, and the host's own rules. A name that is no tenant's of the host is of one
+// whose namespace must go.
+func (a *Agent) PlanOnly(host topology.Host, names []string) (Plan, error) {
+	var tenants []topology.Tenant
+	for _, t := range host.Tenants {
+		if slices.Contains(names, t.Name) {
+			tenants = append(tenants, t)
+		}
+	}
+	places := make([]overlay.Place, len(names))
+	for i, name := range names {
+		places[i] = overlay.Place(topology.NamespacePrefix + name)
+	}
+	return a.plan(host, tenants, func(underlay netip.Addr) (overlay.Observed, error) {
+		return a.kernel.ObserveOnly(underlay, places)
+	})
+}
+
 // Cleanup plans the removal of everything that is ours on the host, whatever the fleet says. VM devices go back to the
 // host's namespace.
-func (a *Agent) Cleanup() (Plan, error) { return a.plan(topology.Host{Name: a.name}) }
+func (a *Agent) Cleanup() (Plan, error) { return a.PlanHost(topology.Host{Name: a.name}) }
 
-func (a *Agent) plan(host topology.Host) (Plan, error) {
-	observed, err := a.kernel.Observe(host.Underlay)
+// plan compares some tenants of the host, which observe reads, and the host's own rules.
+func (a *Agent) plan(host topology.Host, tenants []topology.Tenant, observe func(underlay netip.Addr) (overlay.Observed, error)) (Plan, error) {
+	observed, err := observe(host.Underlay)
 	if err != nil {
 		return Plan{}, err
 	}
 	desired := overlay.State{}
 	if host.Underlay.IsValid() {
+		host := host
+		host.Tenants = tenants
 		if desired, err = overlay.Desired(host, observed.Facts); err != nil {
 			return Plan{}, fmt.Errorf("host %s: %w", a.name, err)
 		}
@@ -82,7 +109,7 @@ func (a *Agent) plan(host topology.Host) (Plan, error) {
 	if !guard.Empty() {
 		plan.Rules = append(plan.Rules, Rules{overlay.HostPlace, guard})
 	}
-	for _, t := range host.Tenants {
+	for _, t := range tenants {
 		place := overlay.Place(t.Namespace())
 		rules, err := a.rules(place, t, plan.Overlay)
 		if err != nil {
@@ -120,7 +147,7 @@ func (a *Agent) rules(place overlay.Place, t topology.Tenant, links overlay.Plan
 }
 
 // Apply carries a plan out. What is for one tenant does not stop for another's failure; a tenant whose overlay or rules
-// failed gets no traffic attached. The error joins all failures.
+// failed gets no traffic attached. The error is nil or [Failures].
 func (a *Agent) Apply(p Plan) error {
 	r := run{agent: a, failed: make(map[overlay.Place]bool)}
 	r.steps(p.Overlay.Detach())
@@ -135,18 +162,21 @@ func (a *Agent) Apply(p Plan) error {
 	}
 	r.steps(p.Overlay.Attach())
 	r.steps(p.Overlay.Release())
-	return errors.Join(r.errs...)
+	if len(r.failures) > 0 {
+		return r.failures
+	}
+	return nil
 }
 
 // run is one Apply under way.
 type run struct {
-	agent  *Agent
-	failed map[overlay.Place]bool
-	errs   []error
+	agent    *Agent
+	failed   map[overlay.Place]bool
+	failures Failures
 }
 
 func (r *run) fail(place overlay.Place, err error) {
-	r.errs = append(r.errs, err)
+	r.failures = append(r.failures, Failure{place, err})
 	if place != overlay.HostPlace {
 		r.failed[place] = true
 	}

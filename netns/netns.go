@@ -126,6 +126,18 @@ func List(prefix string) ([]string, error) {
 	return names, nil
 }
 
+// Exists reports whether there is a file of the name, be it a namespace or a half-made one.
+func Exists(name string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(Dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for namespace %s: %w", name, err)
+	}
+	return true, nil
+}
+
 // Name is the name the namespace was opened by, empty for [Current].
 func (n *NS) Name() string { return n.name }
 

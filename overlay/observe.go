@@ -24,20 +24,38 @@ type Observed struct {
 // Observe reads the kernel: the tenant namespaces and our part of the host's own. underlay is the address whose device
 // and MTU the facts name.
 func (k *Kernel) Observe(underlay netip.Addr) (Observed, error) {
-	out, err := k.observe(underlay)
-	return out, errors.Join(err, k.leave())
-}
-
-func (k *Kernel) observe(underlay netip.Addr) (Observed, error) {
-	root, err := k.at(HostPlace)
-	if err != nil {
-		return Observed{}, err
-	}
 	names, err := netns.List(k.prefix + topology.NamespacePrefix)
 	if err != nil {
 		return Observed{}, err
 	}
-	host := observer{handle: root, paired: make(map[string]bool)}
+	out, err := k.observe(underlay, names, false)
+	return out, errors.Join(err, k.leave())
+}
+
+// ObserveOnly reads the tenant namespaces of the given names and what belongs to them in the host's own. Nothing is said of the
+// others; the facts are complete.
+func (k *Kernel) ObserveOnly(underlay netip.Addr, places []Place) (Observed, error) {
+	var names []string
+	for _, p := range places {
+		name := k.prefix + string(p)
+		there, err := netns.Exists(name)
+		if err != nil {
+			return Observed{}, err
+		}
+		if there {
+			names = append(names, name)
+		}
+	}
+	out, err := k.observe(underlay, names, true)
+	return out, errors.Join(err, k.leave())
+}
+
+func (k *Kernel) observe(underlay netip.Addr, names []string, only bool) (Observed, error) {
+	root, err := k.at(HostPlace)
+	if err != nil {
+		return Observed{}, err
+	}
+	host := observer{handle: root, paired: make(map[string]bool), only: only}
 	host.readLinks()
 	state := State{}
 	for _, name := range names {
@@ -81,6 +99,8 @@ type observer struct {
 	err     error
 	// paired, in the host's namespace, are the ends of veth pairs that tenant namespaces have the other end of.
 	paired map[string]bool
+	// only, in the host's namespace, means that not all tenant namespaces are observed.
+	only bool
 }
 
 func (o *observer) add(objects ...Object) { o.objects = append(o.objects, objects...) }
@@ -155,7 +175,9 @@ func (o *observer) host() {
 		case o.paired[name]:
 			wanted = append(wanted, edgeSysctls(name)...)
 		case isUplinkPort(l):
-			o.add(Orphan{name})
+			if !o.only {
+				o.add(Orphan{name})
+			}
 		case !isLoopback(l):
 			wanted = append(wanted, edgeSysctls(name)[:1]...)
 		}

@@ -23,6 +23,8 @@ func (o *observer) routes() {
 		for _, r := range list {
 			route, ok := o.route(family, r)
 			switch {
+			case o.only && !(ok && o.paired[route.device()]):
+				// Another tenant's, or nobody's.
 			case ok:
 				o.add(route)
 			case r.Protocol == Protocol && r.Type == unix.RTN_UNREACHABLE && r.Priority == fallbackMetric && o.place != HostPlace:
