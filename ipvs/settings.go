@@ -1,0 +1,48 @@
+package ipvs
+
+import "time"
+
+// SettleTime is how long after a change of destinations unknown packets in the middle of a TCP connection are not scheduled
+// ([Settle]): the nodes send sync messages in batches, up to 2 s old (ip_vs_sync.c), and TCP repeats its packets meanwhile.
+const SettleTime = 4 * time.Second
+
+// cautious is sloppy for as long as nodes may not know each other's flows: a packet that is scheduled wrongly then binds
+// its flow for good, one that is dropped comes again.
+var (
+	sloppy   = Setting{"sloppy_tcp", "1"}
+	cautious = Setting{"sloppy_tcp", "0"}
+)
+
+// cutting ends the flows of a destination that was removed: with the next packet another one gets them and answers with a
+// reset, where they would hang otherwise.
+var cutting = Setting{"expire_nodest_conn", "1"}
+
+// waiting lets such flows wait, for a destination that is removed only to come again.
+var waiting = Setting{"expire_nodest_conn", "0"}
+
+// settings are the parameters of every node (Documentation/networking/ipvs-sysctl.rst).
+func settings() []Setting {
+	return []Setting{
+		// Flows are not in conntrack here: their packets come in alone, answers go from the backend's host to the edge.
+		{"conntrack", "0"},
+		// When memory runs out, and only then, entries of flows that never got beyond their first packets go.
+		{"drop_entry", "1"},
+		cutting,
+		// An ICMP error about a flow that this node does not know goes where the flow goes.
+		{"schedule_icmp", "1"},
+		// A packet in the middle of a flow that this node does not know is the normal case: an edge spread its packets
+		// anew. All nodes choose alike, so it is scheduled like a first one.
+		{"sloppy_sctp", "1"},
+		sloppy,
+	}
+}
+
+// syncSettings are the parameters of nodes that sync.
+func syncSettings() []Setting {
+	return []Setting{
+		// A flow is told with its first packet in the state established, and again when its timer has run for this long
+		// (seconds). The threshold 0 of period 0 alone would tell of flows that end, and of no others.
+		{"sync_refresh_period", "10"},
+		{"sync_threshold", "0 0"},
+	}
+}
