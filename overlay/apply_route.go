@@ -43,7 +43,12 @@ func (o FDB) entry(link netlink.Link) *netlink.Neigh {
 }
 
 func (o FDB) put(h *handle) error {
-	return h.on(o.Device, func(link netlink.Link) error { return h.NeighSet(o.entry(link)) })
+	return h.on(o.Device, func(link netlink.Link) error {
+		if o.MAC.IsMulticast() {
+			return h.NeighAppend(o.entry(link))
+		}
+		return h.NeighSet(o.entry(link))
+	})
 }
 
 func (o FDB) drop(h *handle) error {

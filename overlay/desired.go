@@ -3,6 +3,7 @@ package overlay
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/culvertnet/culvert/topology"
 )
@@ -100,6 +101,10 @@ func Desired(host topology.Host, facts Facts) (State, error) {
 			b.hypervisor()
 			b.timeouts()
 		}
+		if t.Balancer {
+			b.node()
+		}
+		b.outside()
 		if t.Edge {
 			edge = true
 			edge6 = edge6 || len(t.Publics(false)) > 0
@@ -126,7 +131,7 @@ func checkDevices(host topology.Host, t topology.Tenant, facts Facts) error {
 			use = "the host's underlay"
 		case host.Uplink:
 			use = "the host's uplink"
-		case "lo", topology.UplinkDevice, t.Device():
+		case "lo", topology.UplinkDevice, topology.HandoverDevice, topology.DeliveryDevice, t.Device():
 			use = "a device that every namespace of the tenant has"
 		default:
 			if !facts.Addressed[i.Device] {
@@ -170,14 +175,14 @@ func (b *builder) common(underlay netip.Addr, port uint16) {
 	}
 }
 
-// hypervisor is what a host has for its VMs: their devices, the way to other hosts' VMs, and the way out.
+// hypervisor is what a host has for its VMs: their devices and the way to other hosts' VMs.
 func (b *builder) hypervisor() {
 	t, vx := b.tenant, b.tenant.Device()
 	for _, r := range t.Remote {
 		b.add(Route{Dst: host(r.Address), Hops: []Hop{{Via: r.Peer.Overlay(r.Address), Device: vx}}})
 	}
 	for _, i := range t.Interfaces {
-		b.add(Port{Device: i.Device, MAC: topology.GatewayMAC}, Address{Device: i.Device, Prefix: gatewayIPv6, port: true})
+		b.add(Port{Device: i.Device, MAC: topology.GatewayMAC}, Address{Device: i.Device, Prefix: gatewayIPv6, late: true})
 		b.add(sysctls(portSysctls(i.Device))...)
 		for _, a := range i.Addresses {
 			b.add(
@@ -190,7 +195,11 @@ func (b *builder) hypervisor() {
 	for _, a := range t.Unreachable {
 		b.add(Fallback{Dst: host(a)})
 	}
-	// A host that is an edge itself goes out by its own uplink.
+}
+
+// outside is the way out, over the edges. A host that is an edge itself goes out by its own uplink.
+func (b *builder) outside() {
+	t, vx := b.tenant, b.tenant.Device()
 	if t.Edge {
 		return
 	}
@@ -202,7 +211,7 @@ func (b *builder) hypervisor() {
 				out = append(out, Hop{Via: p.Overlay(anywhere.Addr()), Device: vx})
 			}
 		}
-		if len(out) == 0 && anywhere == anywhereIPv4 {
+		if len(out) == 0 && anywhere == anywhereIPv4 && t.Hypervisor {
 			// Proxy ARP answers only for what has a route by another device (net/ipv4/arp.c, arp_process): without one, VMs
 			// would not even find the way to each other. The rules refuse what takes this one.
 			b.add(Neighbour{Device: vx, IP: t.Nowhere.IPv4, MAC: t.Nowhere.MAC})
@@ -221,21 +230,18 @@ func (b *builder) edge() {
 	b.host = append(b.host, sysctls(edgeSysctls(port))...)
 	b.uplink(anywhereIPv4, topology.UplinkHost, topology.UplinkTenant)
 	b.uplink(anywhereIPv6, topology.UplinkHost6, topology.UplinkTenant6)
-	// A hypervisor knows the owner of every port and VIP itself and needs no chance.
-	if t.Hypervisor {
+	// A hypervisor or a node knows the owner of every port and VIP itself and needs no chance.
+	if t.Hypervisor || t.Balancer {
 		return
 	}
+	publics := t.Balanced(true)
 	if t.NAT != nil {
-		var in []Hop
-		for _, p := range t.Peers {
-			if p.Hypervisor {
-				in = append(in, Hop{Via: p.IPv4, Device: t.Device()})
-			}
-		}
-		for _, a := range t.NAT.Addresses {
-			if len(in) > 0 {
-				b.add(Route{Dst: host(a), Hops: in})
-			}
+		publics = append(publics, t.NAT.Addresses...)
+	}
+	for _, a := range append(publics, t.Balanced(false)...) {
+		nat := t.NAT != nil && slices.Contains(t.NAT.Addresses, a)
+		if in := b.entrances(a, nat); len(in) > 0 {
+			b.add(Route{Dst: host(a), Hops: in})
 		}
 	}
 	for _, v := range t.VIPs {

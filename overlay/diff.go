@@ -223,6 +223,13 @@ func (d *differ) links() {
 					continue
 				}
 				d.renewed[inside], d.renewed[outside] = true, true
+			case Loop:
+				sends, receives := link{place, topology.HandoverDevice}, link{place, topology.DeliveryDevice}
+				if o.outlives(old) {
+					d.readdress(sends, old.(Loop).MAC, o.MAC)
+					continue
+				}
+				d.renewed[sends], d.renewed[receives] = true, true
 			case Port:
 				if was, inside := old.(Port); inside {
 					d.readdress(link{place, o.Device}, was.MAC, o.MAC)
@@ -288,7 +295,7 @@ func (d *differ) goesAlong(place Place, o Object) bool {
 		return true
 	case Orphan:
 		return d.renewed[link{place, o.Port}] // its name is taken from it
-	case Namespace, VXLAN, Uplink, Port:
+	case Namespace, VXLAN, Uplink, Loop, Port:
 		return false
 	}
 	if place != HostPlace && d.want[HostPlace][Namespace{Name: string(place)}.key()] == nil {

@@ -127,7 +127,7 @@ func (o *observer) facts(underlay netip.Addr) Facts {
 
 func (o *observer) tenant(host *observer) {
 	o.readLinks()
-	wanted := slices.Concat(namespaceWide, timeouts(config.Timeouts{}))
+	wanted := slices.Concat(namespaceWide, timeouts(config.Timeouts{}), []Sysctl{acceptLocal})
 	for _, l := range o.links {
 		name := l.Attrs().Name
 		v, isVXLAN := vxlanOf(l)
@@ -138,6 +138,8 @@ func (o *observer) tenant(host *observer) {
 			o.loDown = isDown(l)
 		case isUplink(l):
 			o.add(host.pair(l))
+		case name == topology.HandoverDevice && isLoop(l):
+			o.add(o.loop(l))
 		case isPort(l):
 			o.ports[name] = true
 			o.add(Port{Device: name, MAC: mac(l.Attrs().HardwareAddr), down: isDown(l)})
@@ -225,7 +227,7 @@ func (o *observer) addresses() {
 		}
 		ones, _ := a.Mask.Size()
 		name := l.Attrs().Name
-		o.add(Address{Device: name, Prefix: netip.PrefixFrom(addr(a.IP), ones), port: o.ports[name]})
+		o.add(Address{Device: name, Prefix: netip.PrefixFrom(addr(a.IP), ones), late: o.ports[name] || isLoopback(l)})
 	}
 }
 

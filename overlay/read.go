@@ -24,7 +24,7 @@ func vxlanOf(l netlink.Link) (VXLAN, bool) {
 
 // isPort reports whether a link in a tenant namespace is a VM's device: whatever is neither ours nor the kernel's.
 func isPort(l netlink.Link) bool {
-	return !isLoopback(l) && l.Type() != "vxlan" && !isUplink(l) && !fallback[l.Attrs().Name]
+	return !isLoopback(l) && l.Type() != "vxlan" && !isUplink(l) && !isLoop(l) && !fallback[l.Attrs().Name]
 }
 
 // fallback are the devices that a kernel with the tunnel modules loaded puts into every namespace and that cannot leave it

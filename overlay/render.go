@@ -91,7 +91,11 @@ func (o Neighbour) commands(at Place) []string {
 }
 
 func (o FDB) commands(at Place) []string {
-	return []string{at.in("bridge", "fdb replace %s dev %s dst %s self permanent", o.MAC, o.Device, o.Dst)}
+	verb := "replace"
+	if o.MAC.IsMulticast() {
+		verb = "append"
+	}
+	return []string{at.in("bridge", "fdb "+verb+" %s dev %s dst %s self permanent", o.MAC, o.Device, o.Dst)}
 }
 
 func (o Route) commands(at Place) []string {

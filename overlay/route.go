@@ -14,7 +14,7 @@ import (
 type Address struct {
 	Device string
 	Prefix netip.Prefix
-	port   bool
+	late   bool
 }
 
 // Neighbour is a permanent neighbour entry.
@@ -72,7 +72,7 @@ type Sysctl struct {
 func (o Address) String() string { return "address " + o.Prefix.String() + " dev " + o.Device }
 func (o Address) key() key       { return key{kind: kindAddress, name: o.Device, prefix: o.Prefix} }
 func (o Address) device() string { return o.Device }
-func (o Address) stage() stage   { return either(o.port, stagePortAddress, stageAddress) }
+func (o Address) stage() stage   { return either(o.late, stagePortAddress, stageAddress) }
 
 func (o Neighbour) String() string {
 	return fmt.Sprintf("neigh %s lladdr %s dev %s nud permanent", o.IP, o.MAC, o.Device)
@@ -87,7 +87,7 @@ func (o FDB) String() string { return fmt.Sprintf("fdb %s dev %s dst %s", o.MAC,
 // default entry, which floods, and groups.
 func (o FDB) key() key {
 	k := key{kind: kindEntry, name: o.Device, mac: o.MAC}
-	if o.MAC == (config.MAC{}) || o.MAC[0]&1 != 0 {
+	if o.MAC == (config.MAC{}) || o.MAC.IsMulticast() {
 		k.prefix = host(o.Dst)
 	}
 	return k

@@ -42,7 +42,7 @@ func timeouts(t config.Timeouts) []Sysctl {
 
 // timeouts are for hosts that track the tenant's connections: those where its VMs are.
 func (b *builder) timeouts() {
-	if b.tenant.NAT != nil {
+	if b.tenant.NAT != nil || len(b.tenant.Balancers) > 0 {
 		b.add(sysctls(timeouts(b.tenant.Timeouts))...)
 	}
 }

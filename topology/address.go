@@ -25,6 +25,25 @@ var (
 // UplinkDevice is the tenant namespace's end of that veth; [Tenant.UplinkPort] names the host's.
 const UplinkDevice = "uplink"
 
+// The veth pair of a node that runs backends itself: what it sends into one end comes out of the other as if from another host.
+const (
+	HandoverDevice = "handover"
+	DeliveryDevice = "delivery"
+)
+
+// HandoverMAC is that of the end that the node sends into.
+var HandoverMAC = config.MAC{0x02, 0x63, 0x76, 0xff, 0xff, 0xfb}
+
+// The group that nodes tell each other about connections by (include/net/ip_vs.h: IP_VS_SYNC_GROUP, IP_VS_SYNC_PORT), and its
+// link-layer address (RFC 1112 section 6.4).
+var (
+	SyncGroup = netip.AddrFrom4([4]byte{224, 0, 0, 81})
+	SyncMAC   = config.MAC{0x01, 0x00, 0x5e, 0x00, 0x00, 0x51}
+)
+
+// SyncPort is the group's UDP port.
+const SyncPort = 8848
+
 // RouterMAC is a host's link-layer address in every VNI: locally administered, the last three bytes are the id.
 func RouterMAC(id portmap.HostID) config.MAC {
 	return config.MAC{0x02, 0x63, 0x76, byte(id >> 16), byte(id >> 8), byte(id)}

@@ -59,6 +59,17 @@ func (t Tenant) Balanced(is4 bool) []netip.Addr {
 	return out
 }
 
+// Listening are the addresses of one family that load balancers listen on, each once, in the fleet's order.
+func (t Tenant) Listening(is4 bool) []netip.Addr {
+	var out []netip.Addr
+	for _, b := range t.Balancers {
+		if b.Address.Is4() == is4 && !slices.Contains(out, b.Address) {
+			out = append(out, b.Address)
+		}
+	}
+	return out
+}
+
 // Nodes are the tenant's load-balancing hosts that are up, this one included, by id.
 func (t Tenant) Nodes() []Peer {
 	var out []Peer
