@@ -67,7 +67,7 @@ const (
 	chainVIP        = "vip"
 	chainToVIP      = "to_vip"
 	chainFromVIP    = "from_vip"
-	chainShared     = "dstnat"
+	chainDestNAT    = "dstnat"
 )
 
 // Priorities of hooks (enum nf_ip_hook_priorities, linux/netfilter_ipv4.h). Conntrack puts fragments together at -400 and
@@ -92,13 +92,15 @@ func forwarding(t topology.Tenant) []Table {
 func (b *builder) table(f Family) Table {
 	public := len(b.t.Publics(f == IPv4Family)) > 0
 	switch {
-	case !b.t.Hypervisor && public:
+	case !b.t.Hypervisor && b.balances(f):
+		return b.node(f)
+	case !b.t.Hypervisor && b.t.Edge && public:
 		return b.edge(f)
 	case !b.t.Hypervisor:
 		return b.shut(f)
 	case public:
 		return b.hypervisor(f)
-	case b.t.NAT != nil || len(b.t.VIPs) > 0:
+	case b.t.NAT != nil || len(b.t.VIPs) > 0 || len(b.t.Balancers) > 0:
 		return b.closed(f)
 	}
 	return b.eastWest(f)
@@ -127,12 +129,12 @@ func (b *builder) routers() Set {
 	return s
 }
 
-// edges are the senders whose packets come straight from outside. An edge that is a hypervisor too has looked the owner up
-// before it sends: two such hosts with different maps would bounce a packet between them.
+// edges are the senders whose packets come straight from outside. An edge that is a hypervisor or a node too has looked the owner
+// up before it sends: two such hosts with different maps would bounce a packet between them.
 func (b *builder) edges() Set {
 	s := set(setEdges, Type{MAC})
 	for _, p := range b.t.Peers {
-		if p.Edge && !p.Hypervisor {
+		if p.Edge && !p.Hypervisor && !p.Balancer {
 			s.Elements[string(Value{}.mac(p.MAC))] = ""
 		}
 	}

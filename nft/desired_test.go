@@ -184,7 +184,7 @@ func TestFormats(t *testing.T) {
 		{Type{IPv6}, Value{}.addr(netip.MustParseAddr("fd00::1")), "fd00::1"},
 		{Type{MAC}, Value{}.mac(topology.RouterMAC(0x010203)), "02:63:76:01:02:03"},
 		{Type{IPv4, Port}, Value{}.addr(public).port(1024), "45.86.152.23 . 1024"},
-		{Type{IPv4, Slot}, Value{}.addr(public).slot(63), "45.86.152.23 . 0x0000003f"},
+		{Type{IPv4, Mark}, Value{}.addr(public).slot(63), "45.86.152.23 . 0x0000003f"},
 		{Type{Protocol}, Value{6}, "tcp"},
 		{Type{Protocol}, Value{47}, "47"},
 		{Type{ICMPType}, Value{11}, "time-exceeded"},

@@ -29,7 +29,7 @@ func (b *builder) edge(f Family) Table {
 func (b *builder) ownTraffic(f Family) Chain {
 	return Chain{
 		Name: chainOutput, Base: &Base{Type: "filter", Hook: Output, Priority: priorityFilter},
-		Rules: []Rule{rule(f, outDevice(topology.UplinkDevice), count(OwnTraffic), drop())},
+		Rules: append(b.nodeOutput(f), rule(f, outDevice(topology.UplinkDevice), count(OwnTraffic), drop())),
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 	Port                  // a transport port, 0-65535
 	Protocol              // an IP protocol number, 0-255
 	ICMPType              // an ICMP type, 0-255
-	Slot                  // a number 0-63, in the host's byte order
+	Mark                  // a number of four bytes, in the host's byte order: a mark, a slot
 	Device                // a device's name, 16 bytes
 )
 
@@ -38,7 +38,7 @@ var fields = [...]struct {
 	Port:     {2, nftables.TypeInetService},
 	Protocol: {1, nftables.TypeInetProto},
 	ICMPType: {1, nftables.TypeICMPType},
-	Slot:     {4, nftables.TypeMark},
+	Mark:     {4, nftables.TypeMark},
 	Device:   {unix.IFNAMSIZ, nftables.TypeIFName},
 }
 
@@ -52,7 +52,7 @@ func (f Field) format(b []byte) string {
 		return config.MAC(b[:6]).String()
 	case Port:
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
-	case Slot:
+	case Mark:
 		return fmt.Sprintf("%#08x", binary.NativeEndian.Uint32(b))
 	case Device:
 		return fmt.Sprintf("%q", strings.TrimRight(string(b[:unix.IFNAMSIZ]), "\x00"))
@@ -132,12 +132,16 @@ type Value []byte
 
 func (v Value) addr(a netip.Addr) Value { return append(v, a.AsSlice()...) }
 func (v Value) mac(m config.MAC) Value  { return append(v, m[:]...) }
-func (v Value) slot(n int) Value        { return binary.NativeEndian.AppendUint32(v, uint32(n)) }
+func (v Value) mark(n uint32) Value     { return binary.NativeEndian.AppendUint32(v, n) }
+func (v Value) slot(n int) Value        { return v.mark(uint32(n)) }
 
 func (v Value) device(name string) Value { return append(v, ifname(name)...) }
 
 // paddedMAC appends a MAC padded to eight bytes, as a field among others.
 func (v Value) paddedMAC(m config.MAC) Value { return append(v.mac(m), 0, 0) }
+
+// protocol appends a protocol padded to four bytes, as a field among others.
+func (v Value) protocol(p byte) Value { return append(v, p, 0, 0, 0) }
 
 // port appends a port padded to four bytes, as a field among others.
 func (v Value) port(p uint16) Value { return append(binary.BigEndian.AppendUint16(v, p), 0, 0) }

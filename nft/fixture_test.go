@@ -159,6 +159,7 @@ func roles() []role {
 	return []role{
 		{"hypervisor", hypervisor()}, {"per-interface", perInterface()}, {"edge", edge()}, {"both", both()}, {"inside", inside()},
 		{"vips", withVIPs()}, {"vips-both", withVIPsBoth()}, {"vips-edge", vipEdge()},
+		{"backends", backendHost()}, {"node", node()}, {"node-edge", nodeEdge()}, {"node-hypervisor", nodeHypervisor()},
 	}
 }
 
@@ -208,13 +209,17 @@ func (s *stage) addDevices() {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "vx100"
 	must(s, s.link.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: topology.UplinkDevice}))
+	attrs.Name = topology.HandoverDevice
+	must(s, s.link.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: topology.DeliveryDevice}))
 }
 
 func (s *stage) removeDevices() {
 	s.Helper()
-	l, err := s.link.LinkByName("vx100")
-	must(s, err)
-	must(s, s.link.LinkDel(l))
+	for _, name := range []string{"vx100", topology.HandoverDevice} {
+		l, err := s.link.LinkByName(name)
+		must(s, err)
+		must(s, s.link.LinkDel(l))
+	}
 }
 
 func (s *stage) dial() {

@@ -33,17 +33,21 @@ func (b *builder) hypervisor(f Family) Table {
 		t.Chains = append(t.Chains, b.sourceNAT(f))
 	}
 	if b.nats(f) {
-		t.Counters = append(t.Counters, Reassembled)
-		t.Sets = append(t.Sets, b.sources(), ported(), icmpErrors(), b.owners())
+		t.Sets = append(t.Sets, b.sources())
 		t.Sets = append(t.Sets, b.blocks()...)
 		b.exhaustion(&t)
-		t.Chains = append([]Chain{b.fragments(), b.toOwner()}, t.Chains...)
+		b.addFragments(&t)
 	}
 	if b.t.Edge {
 		t.Counters = append(t.Counters, ForeignSource)
 		t.Chains = append(t.Chains, b.transit(f))
 	}
 	b.addVIPs(&t)
+	b.addBackends(&t)
+	if b.hasShared(f) || b.serves(f) {
+		t.Chains = append(t.Chains, b.destinationNAT(f))
+	}
+	b.addNode(&t)
 	return t
 }
 
@@ -51,13 +55,17 @@ func (b *builder) hypervisor(f Family) Table {
 func (b *builder) nats(f Family) bool { return f == IPv4Family && b.t.NAT != nil }
 
 // translates reports whether conntrack translates anything of the family.
-func (b *builder) translates(f Family) bool { return b.nats(f) || b.hasShared(f) }
+func (b *builder) translates(f Family) bool { return b.nats(f) || b.hasShared(f) || b.serves(f) }
 
 func (b *builder) forward(f Family) Chain {
 	c := Chain{Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter}}
 	if b.nats(f) {
 		// Nearly every packet ends here.
 		c.Rules = append(c.Rules, rule(f, ctTranslatedAndAssured(), accept()))
+	}
+	if b.serves(f) {
+		// Or here, of load balancers.
+		c.Rules = append(c.Rules, rule(f, ctDeliveredAndAssured(), accept()))
 	}
 	// Both directions' segments must fit. The flow of a SYN/ACK is translated already, but not assured.
 	c.Rules = append(c.Rules, rule(f, clampMSS()...))
@@ -68,7 +76,14 @@ func (b *builder) forward(f Family) Chain {
 	if b.translates(f) {
 		c.Rules = append(c.Rules, rule(f, ctTranslated(), accept()))
 	}
+	if b.serves(f) {
+		// The route to a backend is missing.
+		c.Rules = append(c.Rules, rule(f, ctStatus("dnat", statusRedirected), destination(f, setInside), outDevice(b.way()), count(Unreachable), rejectHostUnreachable(f)))
+	}
 	c.Rules = append(c.Rules, b.forwardVIPs(f)...)
+	if b.serves(f) && !b.hasShared(f) {
+		c.Rules = append(c.Rules, rule(f, ctStatus("dnat", statusRedirected), accept()))
+	}
 	if b.t.Edge {
 		c.Rules = append(c.Rules,
 			// Other hosts' flows on their way out.
@@ -120,6 +135,9 @@ func (b *builder) outbound(f Family) Chain {
 	if b.hasVIPs(f) {
 		c.Rules = append(c.Rules, rule(f, ctState("untracked", stateUntracked), source(f, setVIPVMs), accept()))
 	}
+	if b.servesVIPs(f) {
+		c.Rules = append(c.Rules, rule(f, fromSocket(f, setServed), accept()))
+	}
 	if b.hasShared(f) {
 		c.Rules = append(c.Rules, rule(f, source(f, setShared), accept()))
 	}
@@ -153,25 +171,38 @@ func (b *builder) output(f Family) Chain {
 		c.Rules = append(c.Rules, rule(f, ctTranslated(), accept()))
 	}
 	c.Rules = append(c.Rules, b.outputVIPs(f)...)
+	if b.serves(f) && !b.hasShared(f) {
+		c.Rules = append(c.Rules, rule(f, ctStatus("dnat", statusRedirected), accept()))
+	}
+	c.Rules = append(c.Rules, b.nodeOutput(f)...)
 	if b.nats(f) {
 		// A redirected datagram, whose owner may be an edge as well.
 		c.Rules = append(c.Rules, rule(f, ctState("untracked", stateUntracked), accept()))
 	}
+	c.Rules = append(c.Rules, b.staysInside(f))
+	return c
+}
+
+// staysInside drops what would leave for the outside with an overlay address.
+func (b *builder) staysInside(f Family) Rule {
 	leaves := all(destinationNot(f, setInside))
 	if f == IPv6Family {
 		// Neighbour discovery speaks to VMs by link-local and multicast addresses.
 		leaves = all(outDevice(b.way()), leaves)
 	}
-	c.Rules = append(c.Rules, rule(f, all(leaves, count(OwnTraffic), drop())...))
-	return c
+	return rule(f, all(leaves, count(OwnTraffic), drop())...)
 }
 
 // sourceNAT gives a new flow that leaves a public address and, if it has no address for itself, a port.
 func (b *builder) sourceNAT(f Family) Chain {
 	c := Chain{Name: chainSourceNAT, Base: &Base{Type: "nat", Hook: Postrouting, Priority: prioritySourceNAT}}
 	leaves, echo := all(destinationNot(f, setInside)), icmp("echo-request", icmpEchoRequest)
+	if b.servesVIPs(f) {
+		// A flow of a VM's port that serves a load balancer, begun by the VM.
+		c.Rules = append(c.Rules, rule(f, all(leaves, snatToVIP(f, mapVIPOut))...))
+	}
 	if b.hasShared(f) {
-		c.Rules = append(c.Rules, rule(f, all(leaves, snatToVIP(f))...))
+		c.Rules = append(c.Rules, rule(f, all(leaves, snatToVIP(f, mapSharedOut))...))
 	}
 	switch {
 	case !b.nats(f):
@@ -217,7 +248,7 @@ func span(b portmap.Block) string {
 func (b *builder) blocks() []Set {
 	data := Type{IPv4, Port}
 	if !b.t.NAT.PerInterface {
-		slots := Set{Name: mapSlots, Key: Type{Slot}, Data: data, Range: true, Elements: make(map[string]string)}
+		slots := Set{Name: mapSlots, Key: Type{Mark}, Data: data, Range: true, Elements: make(map[string]string)}
 		if len(b.t.NAT.Sources) > 0 {
 			for i, block := range portmap.Deal(b.t.NAT.Sources[0].Blocks) {
 				slots.Elements[string(Value{}.slot(i))] = span(block)
@@ -226,7 +257,7 @@ func (b *builder) blocks() []Set {
 		return []Set{slots}
 	}
 	whole := Set{Name: mapBlocks, Key: Type{IPv4}, Data: data, Range: true, Elements: make(map[string]string)}
-	slots := Set{Name: mapOwnSlots, Key: Type{IPv4, Slot}, Data: data, Range: true, Elements: make(map[string]string)}
+	slots := Set{Name: mapOwnSlots, Key: Type{IPv4, Mark}, Data: data, Range: true, Elements: make(map[string]string)}
 	for _, src := range b.t.NAT.Sources {
 		if len(src.Blocks) == 1 {
 			whole.Elements[key(src.Address)] = span(src.Blocks[0])

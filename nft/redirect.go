@@ -34,8 +34,18 @@ func (b *builder) netdev() Table {
 			rule(f, isEthernet(), etherSourceNot(setRouters), count(Stranger), drop()),
 		},
 	}
-	if !b.t.Hypervisor || b.t.NAT == nil && len(b.t.VIPs) == 0 {
-		t.Chains = []Chain{ingress}
+	if b.runsBackends() {
+		t.Sets = append(t.Sets, b.nodes(), b.backends())
+		ingress.Rules = append(ingress.Rules, rule(f, all(isEthernet(), etherSource(setNodes), b.recognise())...))
+	}
+	if b.loops() {
+		t.Chains = append(t.Chains, Chain{
+			Name: chainDelivery, Base: &Base{Type: "filter", Hook: Ingress, Device: topology.DeliveryDevice, Priority: priorityFilter},
+			Rules: []Rule{rule(f, all(isEthernet(), b.recognise())...)},
+		})
+	}
+	if !b.redirects() {
+		t.Chains = append(t.Chains, ingress)
 		return t
 	}
 	t.Counters = append(t.Counters, Redirected)
@@ -43,13 +53,16 @@ func (b *builder) netdev() Table {
 	if b.t.NAT != nil {
 		t.Sets = append(t.Sets, ported(), icmpErrors(), b.owners())
 	}
+	if b.handsOver() {
+		t.Sets = append(t.Sets, b.listenerNodes()...)
+	}
 	for _, f := range []Family{IPv4Family, IPv6Family} {
-		if b.hasVIPs(f) {
+		if b.redirectsWhole(f) {
 			t.Sets = append(t.Sets, b.vipOwners(f))
 		}
 	}
 	ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSource(setEdges), jump(chainFromEdge)))
-	t.Chains = []Chain{b.fromEdge(), ingress}
+	t.Chains = append([]Chain{b.fromEdge(), ingress}, t.Chains...)
 	if b.t.Edge {
 		// On an edge that is a hypervisor too, packets from outside come by the uplink.
 		t.Chains = append(t.Chains, Chain{
@@ -60,17 +73,24 @@ func (b *builder) netdev() Table {
 	return t
 }
 
+// redirects reports whether the host sends on what belongs to others.
+func (b *builder) redirects() bool {
+	knows := b.t.Hypervisor || b.t.Balancer
+	return knows && (b.t.NAT != nil || b.redirectsWhole(IPv4Family) || b.redirectsWhole(IPv6Family))
+}
+
 // fromEdge finds the owner of a packet by the VIP or the port that it is for.
 func (b *builder) fromEdge() Chain {
 	c := Chain{Name: chainFromEdge}
 	// A VIP needs no ports, so fragments go their way as well.
 	for _, f := range []Family{IPv4Family, IPv6Family} {
-		if b.hasVIPs(f) {
+		if b.redirectsWhole(f) {
 			c.Rules = append(c.Rules, rule(NetdevFamily, is(f), hopsAbove(f, 1), redirectVIP(f, b.vx)))
 		}
 	}
 	if b.t.NAT != nil {
 		c.Rules = append(c.Rules, b.portOwner()...)
+		c.Rules = append(c.Rules, b.toNode(NetdevFamily, b.sendOn)...)
 	}
 	return c
 }
@@ -114,7 +134,7 @@ func (b *builder) fragments() Chain {
 // toOwner does with whole datagrams what fromEdge does with packets.
 func (b *builder) toOwner() Chain {
 	const f = IPv4Family
-	return Chain{Name: chainToOwner, Rules: []Rule{
+	c := Chain{Name: chainToOwner, Rules: []Rule{
 		// VXLAN would keep the mark, for the underlay's rules to see.
 		rule(f, setMark(0)),
 		rule(f, protocol(setPorted), redirectWhole("th dport & 65472", 2, mapOwners, Reassembled, b.vx)),
@@ -123,6 +143,18 @@ func (b *builder) toOwner() Chain {
 		rule(f, all(aboutPort(), redirectWhole("@th,224,16 & 0xffc0", 28, mapOwners, Reassembled, b.vx))...),
 		rule(f, all(aboutEcho(), redirectWhole("@th,256,16 & 0xffc0", 32, mapOwners, Reassembled, b.vx))...),
 	}}
+	c.Rules = append(c.Rules, b.toNode(f, b.sendWhole)...)
+	return c
+}
+
+// addFragments adds what finds the owner of datagrams that came in fragments.
+func (b *builder) addFragments(t *Table) {
+	t.Counters = append(t.Counters, Reassembled)
+	t.Sets = append(t.Sets, ported(), icmpErrors(), b.owners())
+	if b.handsOver() {
+		t.Sets = append(t.Sets, b.listenerNodes()...)
+	}
+	t.Chains = append([]Chain{b.fragments(), b.toOwner()}, t.Chains...)
 }
 
 func icmpErrors() Set {

@@ -172,9 +172,9 @@ func dnat(f Family, values string) statement {
 	return oneToOne(f, expr.NATTypeDestNAT, "dnat", destinationField(f), values)
 }
 
-// snat to ip saddr map @shared_out
-func snatToVIP(f Family) statement {
-	return oneToOne(f, expr.NATTypeSourceNAT, "snat", sourceField(f), mapSharedOut)
+// snat to ip saddr map @MAP
+func snatToVIP(f Family, values string) statement {
+	return oneToOne(f, expr.NATTypeSourceNAT, "snat", sourceField(f), values)
 }
 
 func oneToOne(f Family, kind expr.NATType, name string, key payload, values string) statement {

@@ -22,6 +22,10 @@ var chapters = []struct {
 	{"Hypervisor with virtual IPs", "The same host, of a tenant that has virtual IPs of both families: 10.0.0.12, fd00::12 and VMs of hv2 have one each, 10.0.0.13 and " +
 		"fd00::13 have two. What stands here for virtual IPs is there if the tenant has one of the family, on any host; what stands here for `shared` is there if " +
 		"some private address has several.", withVIPs},
+	{"Host of backends", "The first hypervisor again, of a tenant with load balancers: one on 45.86.152.23, port 443, which the NAT gateway has too, one on 45.86.152.50, whose only backend drains, " +
+		"one on 2001:db8::50. Nodes are lb5 and lb6; this host hands what lands here to lb6.", backendHost},
+	{"Node", "lb5, which balances and does nothing else for the tenant. On a node that runs VMs too, these chains stand beside those of a hypervisor, `balance` spares what is for a " +
+		"backend, and a netdev chain `delivery` marks what the node sends to backends of its own host.", node},
 	{"Edge", "A host that lets the tenant's public traffic in and out and runs none of its VMs.", edge},
 	{"Edge and hypervisor in one", "Here, what comes from outside arrives by the uplink, and other hosts' translated flows pass on their way out.", both},
 }
@@ -48,14 +52,31 @@ var purposes = map[string]string{
 		"virtual IP send to an edge, and come back by the overlay.",
 	"ip from_vip": "A packet that leaves gets its virtual IP here, after everything that this host may have to say to the VM about it. An ICMP error, the host's own included, is about a " +
 		"packet that came for the virtual IP: the quoted destination is translated too, and the error comes from there. What would still leave with a private address is dropped.",
-	"ip dstnat":    "A private address with several virtual IPs needs conntrack to remember which one a flow came for. New flows of such an address leave from the first, by the chain srcnat.",
-	"ip transit":   "Other hosts' flows are translated already; this host's conntrack has nothing to add and would run full.",
-	"ip6 forward":  "VMs of the tenant talk to each other. Without virtual IPs nothing goes out and nothing comes in: a NAT gateway has IPv4 addresses alone.",
-	"ip6 vip":      "As for IPv4. What an ICMPv6 error quotes has no checksum of its own; that of the error is corrected.",
-	"ip6 from_vip": "As for IPv4.",
-	"ip6 dstnat":   "As for IPv4.",
-	"ip6 srcnat":   "New flows of a private address with several virtual IPs leave from the first. Nothing else of IPv6 is translated by conntrack.",
-	"ip6 output":   "As for IPv4.",
+	"ip marked": "What a node has sent for a backend has found it by now, or is not delivered at all. Behind this chain it has no mark and is a flow like others: conntrack keeps it with its " +
+		"backend, and the answers get the listener's address and port again.",
+	"ip balance": "What is balanced is not tracked: a node sees one direction of it, and another node may have the rest. The backend's host tracks it.",
+	"ip closed":  "Ahead of IPVS, which would answer as for UDP: with an ICMP error. A listener is closed if it has no backend that takes new flows; flows of backends that drain are not new, and go on.",
+	"ip input": "Behind IPVS. Packets that it has sent on never come here. What it left is answered if it is an echo request, and else dropped: the host's own TCP would reset flows that another node " +
+		"knows. The nodes' messages about connections pass between nodes.",
+	"ip answers":      "Echo replies and errors of the node come from the public address. They need no translation, and no state.",
+	"ip forward/node": "A node forwards nothing: what it balances is delivered to it and sent by it.",
+	"ip output/node": "Lets out what IPVS sends to backends, the node's own answers, and the nodes' messages about connections. What else this namespace says has overlay addresses, which mean " +
+		"nothing outside.",
+	"ip6 marked":       "As for IPv4.",
+	"ip6 balance":      "As for IPv4.",
+	"ip6 closed":       "As for IPv4.",
+	"ip6 input":        "As for IPv4.",
+	"ip6 answers":      "As for IPv4.",
+	"ip6 forward/node": "As for IPv4.",
+	"ip6 output/node":  "As for IPv4.",
+	"ip dstnat":        "A packet that a node has sent gets its VM and port, by the backend's mark and the listener. A private address with several virtual IPs needs conntrack to remember which one a flow came for. New flows of such an address leave from the first, by the chain srcnat.",
+	"ip transit":       "Other hosts' flows are translated already; this host's conntrack has nothing to add and would run full.",
+	"ip6 forward":      "VMs of the tenant talk to each other. Without virtual IPs nothing goes out and nothing comes in: a NAT gateway has IPv4 addresses alone.",
+	"ip6 vip":          "As for IPv4. What an ICMPv6 error quotes has no checksum of its own; that of the error is corrected.",
+	"ip6 from_vip":     "As for IPv4.",
+	"ip6 dstnat":       "As for IPv4.",
+	"ip6 srcnat":       "New flows of a private address with several virtual IPs leave from the first. Nothing else of IPv6 is translated by conntrack.",
+	"ip6 output":       "As for IPv4.",
 	"ip guard": "VXLAN is for the fleet's other hosts. Whoever else sends to its port, on whatever address of the host, is dropped ahead of connection tracking. On an edge the port also passes by in the " +
 		"traffic of VMs, so only what is for the host itself counts. Addresses can be forged: the underlay must not let in packets from outside with the hosts' addresses.",
 	"ip spoofing": "Lets a VM's packets pass if device, MAC and source address belong together; ahead of conntrack and of defragmentation, so a forged packet leaves no trace and each fragment " +
@@ -87,7 +108,10 @@ var meanings = map[Counter][3]string{
 	LinkLocal:      {"packets of VMs from link-local addresses that are not ICMPv6 for their gateway, dropped", "mDNS, LLMNR, DHCPv6: always a little", "nothing"},
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
 	Private:        {"packets that would have left with a private address, dropped", "when a virtual IP comes or goes while packets are on their way: a handful", "run `culvert plan` if it goes on; report it if the plan is empty"},
-	NotForwardable: {"other packets on an edge, dropped", "scans of addresses that are not the tenant's or have no host, a virtual IP whose host is down", "nothing while it is small"},
+	Undelivered:    {"packets of nodes for backends that found none, dropped", "a backend or a listener has just changed and the hosts do not all know; late packets of flows that have ended", "if it goes on, run `culvert plan` on all hosts"},
+	Closed:         {"new connections to a listener without a backend that takes them, reset", "all backends drain, are gone or fail their checks", "add a backend, or look at those that are there"},
+	Unbalanced:     {"packets for a listener that IPVS did not take, dropped", "for some seconds after backends have changed, until the nodes have told each other; late packets of connections that were reset", "if it goes on, look at `culvert plan`: a service of IPVS may be missing"},
+	NotForwardable: {"other packets on an edge or a node, dropped", "scans of addresses that are not the tenant's or have no host, a virtual IP whose host is down", "nothing while it is small"},
 }
 
 var (
@@ -187,6 +211,9 @@ func explained(t *testing.T, listing string, tenant topology.Tenant) string {
 // purpose finds why a chain exists.
 func purpose(t *testing.T, chain string, tenant topology.Tenant) string {
 	t.Helper()
+	if text, ok := purposes[chain+"/node"]; ok && !tenant.Hypervisor && tenant.Balancer {
+		return text
+	}
 	if text, ok := purposes[chain+"/edge"]; ok && !tenant.Hypervisor {
 		return text
 	}

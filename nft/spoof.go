@@ -62,6 +62,9 @@ func (b *builder) ours(f Family) []Rule {
 	if b.t.Edge {
 		rules = append(rules, rule(f, inDevice(topology.UplinkDevice), accept()))
 	}
+	if b.loops() && f != ARPFamily {
+		rules = append(rules, rule(f, inDevice(topology.DeliveryDevice), accept()))
+	}
 	return rules
 }
 

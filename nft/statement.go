@@ -225,9 +225,14 @@ func ctTranslated() statement { return ctStatus("snat", statusTranslated) }
 func ctConfirmed() statement { return ctStatus("confirmed", statusConfirmed) }
 
 // ct status assured,snat / assured,snat: both bits. Such a flow has seen packets both ways, a TCP connection its handshake.
-func ctTranslatedAndAssured() statement {
-	both := binaryutil.NativeEndian.PutUint32(statusAssured | statusTranslated)
-	return says("ct status assured,snat / assured,snat", &expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, mask(reg1, both...), equal(both...))
+func ctTranslatedAndAssured() statement { return ctAssuredAnd("snat", statusTranslated) }
+
+// ct status assured,dnat / assured,dnat: the same of a flow that a load balancer has led here.
+func ctDeliveredAndAssured() statement { return ctAssuredAnd("dnat", statusRedirected) }
+
+func ctAssuredAnd(name string, bits uint32) statement {
+	both := binaryutil.NativeEndian.PutUint32(statusAssured | bits)
+	return says(fmt.Sprintf("ct status assured,%s / assured,%[1]s", name), &expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, mask(reg1, both...), equal(both...))
 }
 
 // tcp flags syn / syn,rst tcp option maxseg size set rt mtu: a segment fits every hop's MTU, both ways.

@@ -117,6 +117,7 @@ type Hook uint32
 const (
 	Ingress     Hook = unix.NF_NETDEV_INGRESS
 	Prerouting  Hook = unix.NF_INET_PRE_ROUTING
+	Input       Hook = unix.NF_INET_LOCAL_IN
 	Forward     Hook = unix.NF_INET_FORWARD
 	Output      Hook = unix.NF_INET_LOCAL_OUT
 	Postrouting Hook = unix.NF_INET_POST_ROUTING
@@ -149,6 +150,13 @@ func (b Base) priorityName() string {
 		return "filter"
 	case priorityDestNAT:
 		return "dstnat"
+	case priorityMarked:
+		return "dstnat + 10"
+	}
+	if b.Hook == Input {
+		return fmt.Sprint(b.Priority) // nft names those of NAT in their own hooks only
+	}
+	switch b.Priority {
 	case prioritySourceNAT:
 		return "srcnat"
 	case priorityVIPSource:

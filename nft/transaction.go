@@ -84,14 +84,17 @@ func (t *transaction) addSet(f Family, s Set, id uint32) {
 	note := func(typ byte, value uint32) {
 		notes = append(append(notes, typ, 4), binaryutil.NativeEndian.PutUint32(value)...)
 	}
-	const keyByteOrder, hostOrder, dataInterval = 0, 1, 6
-	if s.Key[0] == Slot {
+	const keyByteOrder, dataByteOrder, hostOrder, dataInterval = 0, 1, 1, 6
+	if s.Key[0] == Mark {
 		note(keyByteOrder, hostOrder)
 	}
 	flags := uint32(0)
 	if len(s.Data) > 0 {
 		data, size := s.Data.datatype(), uint32(s.Data.size())
 		flags = unix.NFT_SET_MAP
+		if s.Data[0] == Mark {
+			note(dataByteOrder, hostOrder)
+		}
 		if s.Range {
 			size *= 2
 			note(dataInterval, 1)

@@ -34,7 +34,9 @@ func (b *builder) addVIPs(t *Table) {
 	t.Chains = append(t.Chains, b.toVIP(f), b.vip(f), b.fromVIP(f))
 	if b.hasShared(f) {
 		t.Sets = append(t.Sets, b.shared(f)...)
-		t.Chains = append(t.Chains, b.destinationNAT(f))
+	}
+	if b.servesVIPs(f) {
+		t.Sets = append(t.Sets, b.served(f)...)
 	}
 }
 
@@ -47,18 +49,20 @@ func (b *builder) vip(f Family) Chain {
 	}
 	c.Rules = append(c.Rules,
 		// Inside the tenant a VM has its private address.
-		rule(f, destination(f, setInside), accept()),
-		rule(f, source(f, setVIPVMs), notrack()))
+		rule(f, destination(f, setInside), accept()))
+	c.Rules = append(c.Rules, b.keepServed(f)...)
+	c.Rules = append(c.Rules, rule(f, source(f, setVIPVMs), notrack()))
 	return c
 }
 
 // toVIP gives a packet for a VIP its private destination. A VIP that is not here ends each rule.
 func (b *builder) toVIP(f Family) Chain {
-	return Chain{Name: chainToVIP, Rules: []Rule{
+	c := Chain{Name: chainToVIP, Rules: b.keepServedVIPs(f)}
+	c.Rules = append(c.Rules,
 		// An error is about a packet that left from the VIP.
 		rule(f, all(icmpErrorOf(f), setQuotedSource(f, mapVIPIn))...),
-		rule(f, setDestination(f, mapVIPIn), notrack()),
-	}}
+		rule(f, setDestination(f, mapVIPIn), notrack()))
+	return c
 }
 
 // fromVIP gives a packet that leaves the VIP as its source.
@@ -116,14 +120,20 @@ func (b *builder) outputVIPs(f Family) []Rule {
 	return rules
 }
 
-// destinationNAT gives a flow for one of several VIPs of a private address that address; conntrack remembers which it was for.
+// destinationNAT gives a flow for a load balancer its backend, and one for one of several VIPs of a private address that address;
+// conntrack remembers which it was for.
 func (b *builder) destinationNAT(f Family) Chain {
-	c := Chain{
-		Name: chainShared, Base: &Base{Type: "nat", Hook: Prerouting, Priority: priorityDestNAT},
-		Rules: []Rule{rule(f, inDevice(b.vx), dnat(f, mapSharedIn))},
+	c := Chain{Name: chainDestNAT, Base: &Base{Type: "nat", Hook: Prerouting, Priority: priorityDestNAT}}
+	if b.serves(f) {
+		c.Rules = append(c.Rules, rule(f, dnatToBackend(f)))
 	}
-	if b.t.Edge {
-		c.Rules = append(c.Rules, rule(f, inDevice(topology.UplinkDevice), dnat(f, mapSharedIn)))
+	for _, device := range b.entrances() {
+		if b.hasShared(f) {
+			c.Rules = append(c.Rules, rule(f, inDevice(device), dnat(f, mapSharedIn)))
+		}
+		if b.servesVIPs(f) {
+			c.Rules = append(c.Rules, rule(f, inDevice(device), dnat(f, mapVIPIn)))
+		}
 	}
 	return c
 }
@@ -170,9 +180,20 @@ func (b *builder) local(f Family) []topology.VIP {
 	return out
 }
 
+// redirectsWhole reports whether addresses of the family are other hosts' with all their ports.
+func (b *builder) redirectsWhole(f Family) bool {
+	return b.hasVIPs(f) || !b.t.Balancer && len(b.t.Balanced(f == IPv4Family)) > 0
+}
+
 // vipOwners maps other hosts' VIPs to the host's overlay address of the family.
 func (b *builder) vipOwners(f Family) Set {
 	s := addresses(vipOwnersMap(f), f)
+	// An address of load balancers alone is any node's.
+	if node, ok := b.t.Node(); ok {
+		for _, a := range b.t.Balanced(f == IPv4Family) {
+			s.Elements[key(a)] = key(node.Overlay(a))
+		}
+	}
 	for _, v := range b.t.VIPs {
 		if !v.Local && !v.Down && v.Public.Is4() == (f == IPv4Family) {
 			s.Elements[key(v.Public)] = key(v.Peer.Overlay(v.Public))

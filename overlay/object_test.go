@@ -31,7 +31,7 @@ func TestObjects(t *testing.T) {
 		{"orphans", Orphan{"cv1"}, Orphan{"cv2"}, false, false},
 		{"address on two devices", Address{Device: "x", Prefix: prefix("10.0.0.1/32")}, Address{Device: "y", Prefix: prefix("10.0.0.1/32")}, false, false},
 		{"address with another mask", Address{Device: "x", Prefix: prefix("10.0.0.1/32")}, Address{Device: "x", Prefix: prefix("10.0.0.1/24")}, false, false},
-		{"equal addresses, read differently", Address{Device: "x", Prefix: prefix("10.0.0.1/32")}, Address{Device: "x", Prefix: prefix("10.0.0.1/32"), port: true}, true, true},
+		{"equal addresses, read differently", Address{Device: "x", Prefix: prefix("10.0.0.1/32")}, Address{Device: "x", Prefix: prefix("10.0.0.1/32"), late: true}, true, true},
 		{"neighbour with another MAC", Neighbour{"x", a, m, false}, Neighbour{"x", a, n, false}, true, false},
 		{"neighbours", Neighbour{"x", a, m, false}, Neighbour{"x", b, m, false}, false, false},
 		{"entry elsewhere", FDB{"x", m, a}, FDB{"x", m, b}, true, false},

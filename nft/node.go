@@ -1,0 +1,193 @@
+package nft
+
+import (
+	"fmt"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/topology"
+)
+
+// Counters of a load balancer's node.
+var (
+	Closed     = Counter{"closed"}
+	Unbalanced = Counter{"unbalanced"}
+)
+
+// setClosed holds the TCP listeners without a backend that gets new flows.
+const setClosed = "closed"
+
+const (
+	chainBalance = "balance"
+	chainClosed  = "closed"
+	chainInput   = "input"
+	chainAnswers = "answers"
+)
+
+// IPVS takes packets at 98 and 99 (net/netfilter/ipvs/ip_vs_core.c: NF_IP_PRI_NAT_SRC - 2 and - 1).
+const (
+	priorityClosed = prioritySourceNAT - 10
+	priorityInput  = prioritySourceNAT + 10
+)
+
+// node is the table of a family on a node that runs no VMs of the tenant: nothing is forwarded, unless it is an edge too.
+func (b *builder) node(f Family) Table {
+	var t Table
+	if b.t.Edge {
+		t = b.edge(f)
+	} else {
+		t = b.shut(f)
+		t.Counters = append(t.Counters, OwnTraffic)
+		t.Sets = append(t.Sets, b.inside(f))
+		output := Chain{Name: chainOutput, Base: &Base{Type: "filter", Hook: Output, Priority: priorityFilter}, Rules: b.nodeOutput(f)}
+		output.Rules = append(output.Rules, b.staysInside(f))
+		t.Chains = append(t.Chains, output)
+	}
+	t.Counters = append(t.Counters, Unknown, SecondHand)
+	t.Sets = append(t.Sets, b.edges())
+	t.Chains = append(t.Chains, b.unowned(f))
+	if b.nats(f) {
+		b.addFragments(&t)
+	}
+	b.addNode(&t)
+	return t
+}
+
+// addNode adds what a node needs around IPVS, which gets packets for the listeners delivered like for a service of the host's own.
+//
+// IPVS takes them in the input hook and sends them to a backend's MAC. What it leaves comes to the chain "input" and goes no
+// further, so that the host's own TCP never resets a flow that another node knows.
+func (b *builder) addNode(t *Table) {
+	f := t.Family
+	if !b.balances(f) {
+		return
+	}
+	t.Counters = append(t.Counters, Closed, Unbalanced)
+	t.Sets = append(t.Sets, b.listening(f),
+		b.listeners(f, setListeners, func(topology.Balancer, config.Listener) bool { return true }),
+		b.listeners(f, setClosed, func(lb topology.Balancer, l config.Listener) bool { return l.Protocol == config.TCP && !lb.Open() }))
+	if f == IPv4Family {
+		t.Sets = append(t.Sets, b.nodes())
+	}
+	t.Chains = append(t.Chains, b.balance(f), b.closedListeners(f), b.input(f), b.answers(f))
+}
+
+// balance keeps what is to be balanced out of conntrack: it belongs to flows of which this host sees one direction.
+func (b *builder) balance(f Family) Chain {
+	c := Chain{Name: chainBalance, Base: &Base{Type: "filter", Hook: Prerouting, Priority: priorityRaw}}
+	if !b.t.Hypervisor {
+		c.Rules = []Rule{rule(f, notrack())}
+		return c
+	}
+	// What a node has sent here is a backend's, and is tracked.
+	c.Rules = append(c.Rules, rule(f, forBackend(), accept()))
+	for _, device := range b.entrances() {
+		c.Rules = append(c.Rules,
+			rule(f, inDevice(device), toSocket(f, setListeners), notrack()),
+			rule(f, all(inDevice(device), echoRequest(f), destination(f, setListening), notrack())...))
+	}
+	return c
+}
+
+// entrances are the devices that packets from outside come by.
+func (b *builder) entrances() []string {
+	if b.t.Edge {
+		return []string{b.vx, topology.UplinkDevice}
+	}
+	return []string{b.vx}
+}
+
+// closedListeners resets new connections that no backend is there for, which IPVS would answer with an ICMP error as for UDP.
+func (b *builder) closedListeners(f Family) Chain {
+	return Chain{
+		Name: chainClosed, Base: &Base{Type: "filter", Hook: Input, Priority: priorityClosed},
+		Rules: []Rule{rule(f, all(toSocket(f, setClosed), opensConnection(), count(Closed), resetConnection())...)},
+	}
+}
+
+// input is behind IPVS.
+func (b *builder) input(f Family) Chain {
+	c := Chain{Name: chainInput, Base: &Base{Type: "filter", Hook: Input, Priority: priorityInput}}
+	if f == IPv4Family {
+		c.Rules = append(c.Rules,
+			rule(f, all(inDevice(b.vx), isEthernet(), etherSource(setNodes), syncMessage(), accept())...),
+			rule(f, all(syncMessage(), count(Unbalanced), drop())...))
+	}
+	return Chain{Name: c.Name, Base: c.Base, Rules: append(c.Rules,
+		rule(f, all(echoRequest(f), destination(f, setListening), accept())...),
+		// For a few seconds after its backends have changed, IPVS takes no flow that it does not know: the other nodes tell first.
+		rule(f, toSocket(f, setListeners), count(Unbalanced), drop()),
+		rule(f, destination(f, setListening), goTo(chainUnowned)))}
+}
+
+// nodeOutput lets a node's packets out: those that IPVS sends to backends and the node's own answers.
+func (b *builder) nodeOutput(f Family) []Rule {
+	if !b.balances(f) {
+		return nil
+	}
+	rules := []Rule{
+		rule(f, destination(f, setListening), outDevice(b.vx), accept()),
+		rule(f, source(f, setListening), accept()),
+	}
+	if b.loops() {
+		rules = append(rules, rule(f, destination(f, setListening), outDevice(topology.HandoverDevice), accept()))
+	}
+	if f == IPv4Family {
+		rules = append(rules, rule(f, all(outDevice(b.vx), syncMessage(), accept())...))
+	}
+	if b.nats(f) && !b.t.Hypervisor {
+		// A redirected datagram.
+		rules = append(rules, rule(f, ctState("untracked", stateUntracked), accept()))
+	}
+	return rules
+}
+
+// answers keeps what a node says itself out of conntrack, and so out of source NAT.
+func (b *builder) answers(f Family) Chain {
+	c := Chain{
+		Name: chainAnswers, Base: &Base{Type: "filter", Hook: Output, Priority: priorityRaw},
+		Rules: []Rule{rule(f, source(f, setListening), notrack())},
+	}
+	if f == IPv4Family {
+		c.Rules = append(c.Rules, rule(f, all(syncMessage(), notrack())...))
+	}
+	return c
+}
+
+// meta mark & 0x08000000 != 0x00000000
+func forBackend() statement {
+	s := notForBackend()
+	return says(fmt.Sprintf("meta mark & %#08x != 0x00000000", uint32(backendMark)), s.expressions[0].(plain).Any, s.expressions[1].(plain).Any,
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{0, 0, 0, 0}})
+}
+
+// icmp type echo-request / icmpv6 type echo-request
+func echoRequest(f Family) []statement {
+	if f == IPv6Family {
+		return all(icmpv6("echo-request", icmpv6EchoRequest))
+	}
+	return icmp("echo-request", icmpEchoRequest)
+}
+
+// icmpv6EchoRequest is RFC 4443 section 4.1's.
+const icmpv6EchoRequest = 128
+
+// ip daddr 224.0.0.81 udp dport 8848
+func syncMessage() []statement {
+	return all(
+		says("ip daddr "+topology.SyncGroup.String(), network(16, 4, reg1), equal(topology.SyncGroup.AsSlice()...)),
+		carries(unix.IPPROTO_UDP),
+		says(fmt.Sprintf("udp dport %d", topology.SyncPort), transport(2, 2, reg1), equal(topology.SyncPort>>8, topology.SyncPort&0xff)))
+}
+
+// tcp flags syn / fin,syn,rst,ack
+func opensConnection() []statement {
+	return all(carries(unix.IPPROTO_TCP), says("tcp flags syn / fin,syn,rst,ack", transport(13, 1, reg1), mask(reg1, 0x17), equal(0x02)))
+}
+
+// reject with tcp reset
+func resetConnection() statement {
+	return says("reject with tcp reset", &expr.Reject{Type: unix.NFT_REJECT_TCP_RST})
+}
