@@ -34,20 +34,24 @@ func (a *Agent) Close() error { return a.kernel.Close() }
 type Plan struct {
 	Host    string
 	Overlay overlay.Plan
-	// Rules are the changes of rules by place, in the order of the places.
+	// Guard changes the rules of the host's own namespace. They are there before what they guard comes, and leave after it.
+	Guard nft.Plan
+	// Rules are the changes of tenants' rules by place, in the order of the places.
 	Rules []Rules
 	// Notes say which parts of the fleet this version does not carry out.
 	Notes []string
+	// unguarded says that the guard leaves altogether.
+	unguarded bool
 }
 
-// Rules is the change of one namespace's rules.
+// Rules is the change of one tenant's rules.
 type Rules struct {
 	Place overlay.Place
 	Plan  nft.Plan
 }
 
 // Empty reports whether the kernel is as it should be.
-func (p Plan) Empty() bool { return p.Overlay.Empty() && len(p.Rules) == 0 }
+func (p Plan) Empty() bool { return p.Overlay.Empty() && p.Guard.Empty() && len(p.Rules) == 0 }
 
 // Plan compares the kernel with the fleet. It changes nothing.
 func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
@@ -102,12 +106,8 @@ func (a *Agent) plan(host topology.Host, tenants []topology.Tenant, observe func
 		}
 	}
 	plan := Plan{Host: a.name, Overlay: overlay.Diff(observed, desired)}
-	guard, err := a.guard(host)
-	if err != nil {
+	if plan.Guard, plan.unguarded, err = a.guard(host); err != nil {
 		return plan, err
-	}
-	if !guard.Empty() {
-		plan.Rules = append(plan.Rules, Rules{overlay.HostPlace, guard})
 	}
 	for _, t := range tenants {
 		place := overlay.Place(t.Namespace())
@@ -147,21 +147,31 @@ func (a *Agent) rules(place overlay.Place, t topology.Tenant, links overlay.Plan
 }
 
 // Apply carries a plan out. What is for one tenant does not stop for another's failure; a tenant whose overlay or rules
-// failed gets no traffic attached. The error is nil or [Failures].
+// failed gets no traffic attached. Without its guard a host changes nothing. The error is nil or [Failures].
 func (a *Agent) Apply(p Plan) error {
 	r := run{agent: a, failed: make(map[overlay.Place]bool)}
+	if !p.unguarded {
+		if err := a.applyGuard(p); err != nil {
+			return Failures{{overlay.HostPlace, err}}
+		}
+	}
 	r.steps(p.Overlay.Detach())
 	r.steps(p.Overlay.Prepare())
 	for _, rules := range p.Rules {
 		if r.failed[rules.Place] {
 			continue
 		}
-		if err := a.applyRules(rules); err != nil {
-			r.fail(rules.Place, fmt.Errorf("change the rules of %s: %w", placeName(rules.Place), err))
+		if err := a.applyRules(rules.Place, rules.Plan); err != nil {
+			r.fail(rules.Place, err)
 		}
 	}
 	r.steps(p.Overlay.Attach())
 	r.steps(p.Overlay.Release())
+	if p.unguarded {
+		if err := a.applyGuard(p); err != nil {
+			r.fail(overlay.HostPlace, err)
+		}
+	}
 	if len(r.failures) > 0 {
 		return r.failures
 	}
@@ -193,8 +203,11 @@ func (r *run) steps(steps []overlay.Step) {
 	}
 }
 
-func (a *Agent) applyRules(r Rules) error {
-	return a.dial(r.Place, func(conn *nft.Conn) error { return conn.Apply(r.Plan) })
+func (a *Agent) applyRules(place overlay.Place, p nft.Plan) error {
+	if err := a.dial(place, func(conn *nft.Conn) error { return conn.Apply(p) }); err != nil {
+		return fmt.Errorf("change the rules of %s: %w", placeName(place), err)
+	}
+	return nil
 }
 
 // notBuilt names what the fleet asks for and this version does not do.

@@ -110,6 +110,9 @@ func TestRulesFailure(t *testing.T) {
 // cut is the plan as far as its first k overlay steps, with the rules that come before them.
 func cut(p Plan, k int) Plan {
 	out := Plan{Host: p.Host, Overlay: overlay.Plan{Steps: p.Overlay.Steps[:k]}}
+	if !p.unguarded {
+		out.Guard = p.Guard
+	}
 	if k >= len(p.Overlay.Detach())+len(p.Overlay.Prepare()) {
 		out.Rules = p.Rules
 	}

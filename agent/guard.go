@@ -10,17 +10,26 @@ import (
 	"github.com/culvertnet/culvert/topology"
 )
 
-// guard plans the rules of the host's own namespace.
-func (a *Agent) guard(host topology.Host) (plan nft.Plan, err error) {
+// guard plans the rules of the host's own namespace; leaves says that none remain.
+func (a *Agent) guard(host topology.Host) (plan nft.Plan, leaves bool, err error) {
+	desired := nft.Guard(host)
 	err = a.dial(overlay.HostPlace, func(conn *nft.Conn) error {
 		observed, err := conn.Observe()
 		if err != nil {
 			return fmt.Errorf("observe the rules of the host's namespace: %w", err)
 		}
-		plan = nft.Diff(observed, nft.Guard(host))
+		plan = nft.Diff(observed, desired)
 		return nil
 	})
-	return plan, err
+	return plan, desired == nil, err
+}
+
+// applyGuard changes the rules of the host's own namespace.
+func (a *Agent) applyGuard(p Plan) error {
+	if p.Guard.Empty() {
+		return nil
+	}
+	return a.applyRules(overlay.HostPlace, p.Guard)
 }
 
 // dial runs f with the netfilter sockets of a place; errors.Is(err, netns.ErrNotExist) if there is none.

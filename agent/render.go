@@ -24,8 +24,8 @@ func Render(fleet *config.Fleet, lock *portmap.Lock, name string, underlayMTU in
 	}
 	var b strings.Builder
 	b.WriteString(overlay.Render(state))
-	if guard := nft.Guard(host); guard != nil {
-		b.WriteString("\n# nft list table " + guard[0].Family.String() + " " + nft.TableName + "\n" + guard[0].String())
+	for _, table := range nft.Guard(host) {
+		fmt.Fprintf(&b, "\n# nft list table %s %s\n%s", table.Family, nft.TableName, table)
 	}
 	for _, t := range host.Tenants {
 		fmt.Fprintf(&b, "\n# ip netns exec %s nft list ruleset\n", t.Namespace())

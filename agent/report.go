@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/culvertnet/culvert/nft"
 	"github.com/culvertnet/culvert/overlay"
 )
 
@@ -69,13 +70,17 @@ func (p Plan) Report() Report {
 
 // Changes returns the changes in the order in which they are made.
 func (p Plan) Changes() []Change {
-	out := overlayChanges(p.Overlay.Detach(), p.Overlay.Prepare())
-	for _, r := range p.Rules {
-		for _, l := range r.Plan.Lines {
-			out = append(out, rulesChange(r.Place, l))
-		}
+	guard := rulesChanges(overlay.HostPlace, p.Guard)
+	var out []Change
+	if !p.unguarded {
+		out, guard = guard, nil
 	}
-	return append(out, overlayChanges(p.Overlay.Attach(), p.Overlay.Release())...)
+	out = append(out, overlayChanges(p.Overlay.Detach(), p.Overlay.Prepare())...)
+	for _, r := range p.Rules {
+		out = append(out, rulesChanges(r.Place, r.Plan)...)
+	}
+	out = append(out, overlayChanges(p.Overlay.Attach(), p.Overlay.Release())...)
+	return append(out, guard...)
 }
 
 // Lines returns a line for each change, in the order in which they are made.
@@ -108,6 +113,14 @@ func overlayChanges(phases ...[]overlay.Step) []Change {
 		for _, s := range steps {
 			out = append(out, Change{s.Verb, string(s.Place), OverlayChange, s.Text()})
 		}
+	}
+	return out
+}
+
+func rulesChanges(place overlay.Place, p nft.Plan) []Change {
+	var out []Change
+	for _, l := range p.Lines {
+		out = append(out, rulesChange(place, l))
 	}
 	return out
 }

@@ -24,8 +24,13 @@ func TestDigests(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range Guard(guarded())[0].Chains[0].Rules {
-		fmt.Fprintf(&b, "# guard\n%s %s\n", r.Digest, r.Text)
+	b.WriteString("# guard\n")
+	for _, table := range Guard(guarded()) {
+		for _, c := range table.Chains {
+			for _, r := range c.Rules {
+				fmt.Fprintf(&b, "%s %s %s %s\n", r.Digest, table.Family, c.Name, r.Text)
+			}
+		}
 	}
 	golden(t, "testdata/digests.txt", b.String())
 }

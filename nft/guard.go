@@ -1,6 +1,9 @@
 package nft
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -8,36 +11,131 @@ import (
 	"github.com/culvertnet/culvert/topology"
 )
 
-// Outsider counts VXLAN from outside the fleet.
-var Outsider = Counter{"outsider"}
-
-const (
-	chainGuard   = "guard"
-	setUnderlays = "underlays" // the underlay addresses of the fleet's other hosts
+// The counters of the host's own namespace.
+var (
+	Outsider = Counter{"outsider"}
+	ToHost   = Counter{"to_host"}
+	StrayOut = Counter{"stray_out"}
+	StrayIn  = Counter{"stray_in"}
 )
 
-// Guard computes the table of the host's own namespace: VXLAN is for the fleet's other hosts alone. A host without tenants
-// has none. The socket of VXLAN listens on every address of the host, in the underlay's family.
+const (
+	chainGuard        = "guard"
+	chainGuardForward = "guard_forward"
+	chainGuardInput   = "guard_input"
+
+	setUnderlays   = "underlays"    // the underlay addresses of the fleet's other hosts
+	setTenantPorts = "tenant_ports" // the host's ends of the links to tenants' namespaces
+	setTenants     = "tenants"      // the same with the public addresses of the tenant
+)
+
+// Guard computes the tables of the host's own namespace. VXLAN is for the fleet's other hosts alone, and what tenants send is
+// for the outside and for other tenants alone. A host without tenants has none.
+//
+// A frame of a tenant is known by its sender, [topology.UplinkTenantMAC], not by its device: a host that is no longer an edge
+// has forgotten the device's name before the device is gone.
 func Guard(h topology.Host) []Table {
 	if len(h.Tenants) == 0 {
 		return nil
 	}
-	f, address := IPv4Family, IPv4
-	if h.Underlay.Is6() {
-		f, address = IPv6Family, IPv6
+	var tables []Table
+	for _, f := range []Family{IPv4Family, IPv6Family} {
+		g := guard{host: h, family: f}
+		tables = append(tables, g.table())
 	}
-	underlays := set(setUnderlays, Type{address})
-	for _, a := range h.Underlays {
-		underlays.Elements[key(a)] = ""
+	return tables
+}
+
+// guard writes the table of one family.
+type guard struct {
+	host   topology.Host
+	family Family
+}
+
+// underlay reports whether the family is that of the underlay.
+func (g guard) underlay() bool { return g.host.Underlay.Is4() == (g.family == IPv4Family) }
+
+func (g guard) table() Table {
+	t := Table{
+		Family: g.family, Counters: []Counter{ToHost, StrayOut, StrayIn}, Sets: []Set{g.tenantPorts(), g.tenants()},
+		Chains: []Chain{g.forward(), g.input()},
 	}
-	return []Table{{
-		Family: f, Counters: []Counter{Outsider}, Sets: []Set{underlays},
-		Chains: []Chain{{
-			Name: chainGuard, Base: &Base{Type: "filter", Hook: Prerouting, Priority: priorityRaw},
-			// On an edge, the same port passes by in the traffic of VMs: what is not for this host is none of our business.
-			Rules: []Rule{rule(f, all(udpTo(h.Port), sourceNot(f, setUnderlays), toThisHost(), count(Outsider), drop())...)},
-		}},
-	}}
+	if g.underlay() {
+		t.Counters = append(t.Counters, Outsider)
+		t.Sets = append(t.Sets, set(setUnderlays, g.family.address(), values(g.host.Underlays)...))
+		t.Chains = append(t.Chains, g.vxlan())
+	}
+	return t
+}
+
+// vxlan drops VXLAN from outside the fleet. Its socket listens on every address of the host, in the underlay's family.
+func (g guard) vxlan() Chain {
+	f := g.family
+	return Chain{
+		Name: chainGuard, Base: &Base{Type: "filter", Hook: Prerouting, Priority: priorityRaw},
+		// On an edge, the same port passes by in the traffic of VMs: what is not for this host is none of our business.
+		Rules: []Rule{rule(f, all(udpTo(g.host.Port), sourceNot(f, setUnderlays), toThisHost(), count(Outsider), drop())...)},
+	}
+}
+
+// forward lets tenants and the outside talk to each other, by the uplink, and tenants among themselves. Each tenant has its
+// public addresses here as well: whatever happens to the rules of its namespace, nothing else leaves.
+func (g guard) forward() Chain {
+	f := g.family
+	c := Chain{Name: chainGuardForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter}}
+	if g.underlay() {
+		// The uplink may be the underlay's device too.
+		c.Rules = append(c.Rules, rule(f, fromTenant(), destination(f, setUnderlays), count(StrayOut), drop()))
+	}
+	if g.host.Uplink != "" {
+		c.Rules = append(c.Rules,
+			rule(f, tenantsSource(f), outDevice(g.host.Uplink), accept()),
+			rule(f, tenantsSource(f), tenantsDestination(f), accept()),
+			rule(f, inDevice(g.host.Uplink), tenantsDestination(f), accept()))
+	}
+	c.Rules = append(c.Rules,
+		rule(f, fromTenant(), count(StrayOut), drop()),
+		rule(f, outDeviceIn(setTenantPorts), count(StrayIn), drop()))
+	return c
+}
+
+// input drops what tenants send to the host itself. What the host has to say to them, as ICMP errors, needs no answer.
+func (g guard) input() Chain {
+	return Chain{
+		Name: chainGuardInput, Base: &Base{Type: "filter", Hook: Input, Priority: priorityFilter},
+		Rules: []Rule{rule(g.family, fromTenant(), count(ToHost), drop())},
+	}
+}
+
+func (g guard) tenantPorts() Set {
+	s := set(setTenantPorts, Type{Device})
+	for _, t := range g.host.Tenants {
+		if t.Edge {
+			s.Elements[string(Value{}.device(t.UplinkPort()))] = ""
+		}
+	}
+	return s
+}
+
+func (g guard) tenants() Set {
+	s := set(setTenants, slices.Concat(Type{Device}, g.family.address()))
+	for _, t := range g.host.Tenants {
+		if !t.Edge {
+			continue
+		}
+		for _, a := range t.Publics(g.family == IPv4Family) {
+			s.Elements[string(Value{}.device(t.UplinkPort()).addr(a))] = ""
+		}
+	}
+	return s
+}
+
+func values(addresses []netip.Addr) []Value {
+	out := make([]Value, len(addresses))
+	for i, a := range addresses {
+		out[i] = Value{}.addr(a)
+	}
+	return out
 }
 
 // udp dport PORT
@@ -53,4 +151,32 @@ func toThisHost() statement {
 	return says("fib daddr type local",
 		&expr.Fib{Register: reg1, ResultADDRTYPE: true, FlagDADDR: true},
 		equal(binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)...))
+}
+
+// ether saddr MAC, of a device that has Ethernet headers.
+func fromTenant() statement {
+	mac := topology.UplinkTenantMAC
+	s := isEthernet()
+	s.text = "ether saddr " + mac.String()
+	s.expressions = append(s.expressions, says("", load(expr.PayloadBaseLLHeader, 6, 6, reg1), equal(mac[:]...)).expressions...)
+	return s
+}
+
+// iifname . ip saddr @tenants / iifname . ip6 saddr @tenants
+func tenantsSource(f Family) statement {
+	field := sourceField(f)
+	return says("iifname . "+field.text+" @"+setTenants,
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, field.load(afterDevice), in(setTenants))
+}
+
+// oifname . ip daddr @tenants / oifname . ip6 daddr @tenants
+func tenantsDestination(f Family) statement {
+	field := destinationField(f)
+	return says("oifname . "+field.text+" @"+setTenants,
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, field.load(afterDevice), in(setTenants))
+}
+
+// oifname @SET
+func outDeviceIn(set string) statement {
+	return says("oifname @"+set, &expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, in(set))
 }

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +34,7 @@ var (
 type lot struct {
 	*stage
 	vx, tap, uplink *wire
+	wires           []*wire
 }
 
 // newLot makes the rules' namespace as the overlay's room would, the VXLAN device being a cable.
@@ -50,28 +50,33 @@ func newLot(t *testing.T, tenant topology.Tenant) *lot {
 	// What a device says by itself when it comes up would be counted.
 	setSysctls(t, farNS, "net/ipv6/conf/default/disable_ipv6=1")
 	setSysctls(t, ns, "net/ipv6/conf/default/disable_ipv6=1")
-	cable := func(name string, mac config.MAC, mtu int) *wire {
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.HardwareAddr, attrs.MTU = name, net.HardwareAddr(mac[:]), mtu
-		must(t, link.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "far-" + name, PeerNamespace: netlink.NsFd(farNS.Fd())}))
-		near, err := link.LinkByName(name)
-		must(t, err)
-		must(t, link.LinkSetUp(near))
-		far, err := farLink.LinkByName("far-" + name)
-		must(t, err)
-		must(t, farLink.LinkSetMTU(far, 9000))
-		must(t, farLink.LinkSetUp(far))
-		return newWire(t, farNS, far)
-	}
+	cable := func(name string, mac config.MAC, mtu int) *wire { return s.cable(farNS, farLink, name, mac, mtu) }
 	l.vx = cable("vx100", hv1MAC, 1450)
 	l.tap = cable("tap-a", topology.GatewayMAC, 1500)
 	l.uplink = cable(topology.UplinkDevice, topology.UplinkTenantMAC, 1450)
+	l.wires = []*wire{l.vx, l.tap, l.uplink}
 	l.routes(tenant)
 	s.dial()
 	s.become(Desired(tenant))
 	setSysctls(t, ns, "net/ipv4/conf/all/rp_filter=0", "net/ipv4/conf/vx100/rp_filter=0", "net/ipv4/conf/tap-a/rp_filter=0", "net/ipv4/conf/uplink/rp_filter=0",
 		"net/ipv4/conf/all/send_redirects=0", "net/ipv4/conf/vx100/send_redirects=0", "net/ipv4/icmp_ratelimit=0", "net/ipv4/ip_forward=1")
 	return l
+}
+
+// cable leads from a device of the stage to another namespace.
+func (s *stage) cable(farNS *netns.NS, farLink *netlink.Handle, name string, mac config.MAC, mtu int) *wire {
+	s.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.HardwareAddr, attrs.MTU = name, net.HardwareAddr(mac[:]), mtu
+	must(s, s.link.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "far-" + name, PeerNamespace: netlink.NsFd(farNS.Fd())}))
+	near, err := s.link.LinkByName(name)
+	must(s, err)
+	must(s, s.link.LinkSetUp(near))
+	far, err := farLink.LinkByName("far-" + name)
+	must(s, err)
+	must(s, farLink.LinkSetMTU(far, 9000))
+	must(s, farLink.LinkSetUp(far))
+	return newWire(s, farNS, far)
 }
 
 // oneCPU keeps the test's thread on one processor: a frame has then gone its way when the next one is sent.
@@ -164,7 +169,11 @@ func (l *lot) pass(in *wire, frames ...frame) (out []string, counted map[string]
 }
 
 func (l *lot) received() []string {
-	return slices.Concat(l.vx.received(), l.tap.received(), l.uplink.received())
+	var out []string
+	for _, w := range l.wires {
+		out = append(out, w.received()...)
+	}
+	return out
 }
 
 // entries is how many flows conntrack knows in the namespace.

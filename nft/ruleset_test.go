@@ -79,6 +79,13 @@ var purposes = map[string]string{
 	"ip6 output":       "As for IPv4.",
 	"ip guard": "VXLAN is for the fleet's other hosts. Whoever else sends to its port, on whatever address of the host, is dropped ahead of connection tracking. On an edge the port also passes by in the " +
 		"traffic of VMs, so only what is for the host itself counts. Addresses can be forged: the underlay must not let in packets from outside with the hosts' addresses.",
+	"ip6 guard": "As for IPv4.",
+	"ip guard_forward": "An edge's own namespace forwards between the tenants and the uplink, and between tenants: a VM reaches other tenants' public addresses that way. Each tenant has its public addresses here " +
+		"once more, so nothing private gets out, whatever becomes of the rules of its namespace. Everything else from or to a tenant is dropped: the edge's other networks are not for VMs, nor are other hosts of the " +
+		"fleet. What a tenant sends is known by the MAC of the link from its namespace, so that it ends here also while the host gives up the role of an edge. What has nothing to do with tenants is left to others.",
+	"ip guard_input":    "The edge itself is not for VMs to talk to, by none of its addresses. Its ICMP errors to them need no answer.",
+	"ip6 guard_forward": "As for IPv4.",
+	"ip6 guard_input":   "As for IPv4.",
 	"ip spoofing": "Lets a VM's packets pass if device, MAC and source address belong together; ahead of conntrack and of defragmentation, so a forged packet leaves no trace and each fragment " +
 		"is looked at by itself. What the fabric's own devices bring is checked elsewhere. Every other device is a VM's, so one that the fleet does not know sends nothing. A chain that knows devices by " +
 		"name needs none of them: it is complete before a VM is attached.",
@@ -104,6 +111,9 @@ var meanings = map[Counter][3]string{
 	OwnTraffic:     {"packets of the namespace itself for the outside, dropped", "hops that ran out, answers to forged sources: a little", "nothing"},
 	ForeignSource:  {"packets from the overlay for the outside without a public address of the tenant, dropped", "a hypervisor leaks private packets, or somebody forges VXLAN", "look at the hypervisor's rules"},
 	Outsider:       {"packets to the host's VXLAN port from addresses that are no host of the fleet, dropped", "a scan, a host that has left the fleet or is `state: down` and does not know, or an attack", "compare the fleets of the hosts; close the port to strangers at the border of the underlay"},
+	ToHost:         {"packets of VMs for the edge itself, dropped", "a VM looks around, or answers the edge's own requests", "nothing; what the edge offers to VMs, offer elsewhere"},
+	StrayOut:       {"packets of VMs for another network of the edge or for hosts of the fleet, or without a public address of their tenant, dropped", "a VM looks around; an address goes while packets are on their way; the default route does not leave by the uplink", "look at the default route of the edge if VMs do not get out; compare with `foreign_source` and `private`"},
+	StrayIn:        {"packets for a tenant from another device than the uplink, or for an address that is not the tenant's, dropped", "another network of the edge sends to public addresses by way of it", "let that network send by the internet's routers"},
 	Spoofed:        {"packets of VMs with a MAC or a source that is not theirs, ARP and neighbour discovery for others' addresses, dropped", "a VM forges, is configured wrongly or asks for an address by DHCP", "compare the interface in the fleet with the VM; if they agree, ask the tenant"},
 	LinkLocal:      {"packets of VMs from link-local addresses that are not ICMPv6 for their gateway, dropped", "mDNS, LLMNR, DHCPv6: always a little", "nothing"},
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
@@ -137,10 +147,10 @@ func TestRulesetDocument(t *testing.T) {
 		b.WriteString(explained(t, normal(s.nft("list", "ruleset")), c.tenant()))
 		collect(where, desired)
 	}
-	guard := Guard(guarded())
+	guard := Guard(guardedEdge())
 	s := newStage(t)
 	s.become(guard)
-	b.WriteString("\n## The host's own namespace\n\nThe one table that is not in a tenant's namespace, on every host that holds tenants. With an IPv6 underlay it is of the family ip6. Foreign tables stay as they are.\n\n")
+	b.WriteString("\n## The host's own namespace\n\nThe tables that are not in a tenant's namespace, on every host that holds tenants; here of an edge with two. With an IPv6 underlay the chain `guard` is in the table of the family ip6. Rules with `tenants` are on edges alone. Foreign tables stay as they are.\n\n")
 	b.WriteString(explained(t, normal(s.nft("list", "ruleset")), topology.Tenant{Hypervisor: true}))
 	collect(where, guard)
 	b.WriteString("\n## Counters\n\nEach is a named counter: it outlives changes of the rules. A tenant has them in its namespace, per family.\n\n")

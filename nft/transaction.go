@@ -85,7 +85,7 @@ func (t *transaction) addSet(f Family, s Set, id uint32) {
 		notes = append(append(notes, typ, 4), binaryutil.NativeEndian.PutUint32(value)...)
 	}
 	const keyByteOrder, dataByteOrder, hostOrder, dataInterval = 0, 1, 1, 6
-	if s.Key[0] == Mark {
+	if s.Key[0] == Mark || len(s.Key) == 1 && s.Key[0] == Device {
 		note(keyByteOrder, hostOrder)
 	}
 	flags := uint32(0)
