@@ -22,6 +22,7 @@ const anything = "*"
 var arrows = map[string][]string{
 	"config":   {},
 	"netns":    {},
+	"health":   {"config", "netns"},
 	"portmap":  {"config"},
 	"source":   {"config", "portmap"},
 	"topology": {"config", "portmap"},

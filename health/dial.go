@@ -1,0 +1,95 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/netns"
+)
+
+// dial connects from the namespace. Only the socket is made there, so no thread is kept while the connection comes about.
+// Reads and writes end with the context's deadline.
+func dial(ctx context.Context, ns *netns.NS, kind int, to netip.AddrPort) (net.Conn, error) {
+	file, err := socket(ns, kind, 0, to.Addr())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // FileConn has a descriptor of its own
+	if err := connect(ctx, file, to); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		// Close resets the connection. Otherwise TIME_WAIT and connection tracking would remember it for minutes: at one
+		// probe a second for each of a thousand backends that is a hundred thousand entries.
+		err = tcp.SetLinger(0)
+	}
+	deadline, _ := ctx.Deadline()
+	if err := errors.Join(err, conn.SetDeadline(deadline)); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// socket makes a non-blocking socket in the namespace for the address's family.
+func socket(ns *netns.NS, kind, protocol int, to netip.Addr) (*os.File, error) {
+	family := unix.AF_INET6
+	if to.Is4() {
+		family = unix.AF_INET
+	}
+	fd := -1
+	err := ns.Do(func() (err error) {
+		fd, err = unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open a socket in %s: %w", ns.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), "probe"), nil
+}
+
+func connect(ctx context.Context, file *os.File, to netip.AddrPort) error {
+	deadline, _ := ctx.Deadline()
+	if err := file.SetDeadline(deadline); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = file.SetDeadline(time.Unix(1, 0)) }) // fails on a closed file, which is as good
+	defer stop()
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	begun := false
+	var result error
+	err = raw.Write(func(fd uintptr) bool {
+		if !begun {
+			begun = true
+			result = unix.Connect(int(fd), sockaddr(to))
+			return !errors.Is(result, unix.EINPROGRESS)
+		}
+		errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		result = err
+		if err == nil && errno != 0 {
+			result = unix.Errno(errno)
+		}
+		return true
+	})
+	return errors.Join(err, result)
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}

@@ -1,0 +1,41 @@
+package health
+
+// Verdict turns the results of single probes into healthy or not, as keepalived and HAProxy do: it takes several equal
+// results in a row to change it, so one lost packet changes nothing. The zero value has no opinion: use [NewVerdict].
+type Verdict struct {
+	healthy    bool
+	rise, fall int
+	// against is how many results in a row have spoken against the verdict.
+	against int
+}
+
+// NewVerdict begins healthy. rise is how many good results in a row it takes to become healthy, fall how many bad ones to
+// become unhealthy; both are at least 1.
+func NewVerdict(rise, fall int) *Verdict { return &Verdict{healthy: true, rise: rise, fall: fall} }
+
+// Healthy is the verdict.
+func (v *Verdict) Healthy() bool { return v.healthy }
+
+// Record takes the next result and reports whether the verdict has changed.
+func (v *Verdict) Record(good bool) (changed bool) {
+	if good == v.healthy {
+		v.against = 0
+		return false
+	}
+	v.against++
+	need := v.fall
+	if good {
+		need = v.rise
+	}
+	if v.against < need {
+		return false
+	}
+	v.healthy, v.against = good, 0
+	return true
+}
+
+// Trusted reports whether the verdicts on the backends of a balancer are to be believed: it is false when fewer than
+// threshold percent are healthy. Then more is wrong than single backends, the prober perhaps, and traffic for sick backends
+// is better than all of it on the few that are left (Site Reliability Engineering, chapter 20, calls the like a failure of
+// the check itself). A threshold of 0 trusts always.
+func Trusted(healthy, all, threshold int) bool { return healthy*100 >= all*threshold }

@@ -1,0 +1,57 @@
+package health
+
+import "testing"
+
+func TestVerdict(t *testing.T) {
+	tests := []struct {
+		name       string
+		rise, fall int
+		// results are probes, + good and - bad; verdicts what it is after each, H healthy and U not.
+		results, verdicts string
+	}{
+		{"begins healthy", 2, 3, "+++", "HHH"},
+		{"falls after three", 2, 3, "----", "HHUU"},
+		{"one good probe in between begins anew", 2, 3, "--+---", "HHHHHU"},
+		{"rises after two", 2, 3, "---++", "HHUUH"},
+		{"one bad probe in between begins anew", 2, 3, "---+-++", "HHUUUUH"},
+		{"at once", 1, 1, "-+-", "UHU"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v := NewVerdict(tt.rise, tt.fall)
+			got := ""
+			was := v.Healthy()
+			for _, r := range tt.results {
+				changed := v.Record(r == '+')
+				if changed != (v.Healthy() != was) {
+					t.Errorf("after %q: Record reports %v, the verdict went from %v to %v", tt.results[:len(got)+1], changed, was, v.Healthy())
+				}
+				was = v.Healthy()
+				got += map[bool]string{true: "H", false: "U"}[was]
+			}
+			if got != tt.verdicts {
+				t.Errorf("verdicts after %s: %s, want %s", tt.results, got, tt.verdicts)
+			}
+		})
+	}
+}
+
+func TestTrusted(t *testing.T) {
+	for _, tt := range []struct {
+		healthy, all, threshold int
+		want                    bool
+	}{
+		{0, 4, 0, true},
+		{1, 4, 25, true},
+		{0, 4, 25, false},
+		{1, 3, 34, false},
+		{1, 3, 33, true},
+		{0, 0, 50, true},
+		{4, 4, 100, true},
+		{3, 4, 100, false},
+	} {
+		if got := Trusted(tt.healthy, tt.all, tt.threshold); got != tt.want {
+			t.Errorf("Trusted(%d, %d, %d%%) = %v", tt.healthy, tt.all, tt.threshold, got)
+		}
+	}
+}
