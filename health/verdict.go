@@ -33,9 +33,3 @@ func (v *Verdict) Record(good bool) (changed bool) {
 	v.healthy, v.against = good, 0
 	return true
 }
-
-// Trusted reports whether the verdicts on the backends of a balancer are to be believed: it is false when fewer than
-// threshold percent are healthy. Then more is wrong than single backends, the prober perhaps, and traffic for sick backends
-// is better than all of it on the few that are left (Site Reliability Engineering, chapter 20, calls the like a failure of
-// the check itself). A threshold of 0 trusts always.
-func Trusted(healthy, all, threshold int) bool { return healthy*100 >= all*threshold }

@@ -35,23 +35,3 @@ func TestVerdict(t *testing.T) {
 		})
 	}
 }
-
-func TestTrusted(t *testing.T) {
-	for _, tt := range []struct {
-		healthy, all, threshold int
-		want                    bool
-	}{
-		{0, 4, 0, true},
-		{1, 4, 25, true},
-		{0, 4, 25, false},
-		{1, 3, 34, false},
-		{1, 3, 33, true},
-		{0, 0, 50, true},
-		{4, 4, 100, true},
-		{3, 4, 100, false},
-	} {
-		if got := Trusted(tt.healthy, tt.all, tt.threshold); got != tt.want {
-			t.Errorf("Trusted(%d, %d, %d%%) = %v", tt.healthy, tt.all, tt.threshold, got)
-		}
-	}
-}

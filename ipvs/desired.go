@@ -49,7 +49,7 @@ func Desired(t topology.Tenant) State {
 // backend's host translates it.
 func destination(b topology.Backend, port uint16) Destination {
 	d := Destination{Address: netip.AddrPortFrom(b.Address, port), Weight: b.Weight, Nominal: b.Weight}
-	if b.Draining {
+	if !b.Serves() {
 		d.Weight = 0
 	}
 	return d

@@ -10,6 +10,7 @@ import (
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/topology"
 )
 
 // Site is one host of a lab, as its agent needs to know it.
@@ -22,6 +23,17 @@ type Site struct {
 	Prefix string
 	Fleet  *config.Fleet
 	Lock   *portmap.Lock
+	// Sick says which backends fail their health checks; nil is none.
+	Sick func(topology.BackendID) bool
+}
+
+// Topology is what the host must hold.
+func (s Site) Topology() (topology.Host, error) {
+	host, err := topology.For(s.Fleet, s.Lock, s.Host)
+	if err == nil && s.Sick != nil {
+		host.Judge(s.Sick)
+	}
+	return host, err
 }
 
 // Converge makes one host hold what the fleet and the lock say, once. It stands for the host's agent, so that this package
@@ -67,7 +79,7 @@ func (l *Lab) converge(ctx context.Context, fleet *config.Fleet, lock *portmap.L
 		return fmt.Errorf("converge %s: %w", host, err)
 	}
 	defer func() { err = errors.Join(err, ns.Close()) }()
-	if err := l.opts.Converge(ctx, Site{Host: host, NS: ns, Prefix: l.HostPrefix(host), Fleet: fleet, Lock: lock}); err != nil {
+	if err := l.opts.Converge(ctx, Site{Host: host, NS: ns, Prefix: l.HostPrefix(host), Fleet: fleet, Lock: lock, Sick: l.opts.Sick}); err != nil {
 		return fmt.Errorf("converge %s: %w", host, err)
 	}
 	return nil

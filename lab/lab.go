@@ -11,6 +11,7 @@ import (
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/topology"
 )
 
 // Options shape a lab; the zero value is a lab named "lab" with an underlay of 1550 bytes and VMs of 1500.
@@ -25,6 +26,8 @@ type Options struct {
 	Unplugged []VM `json:"-"`
 	// Converge stands for the hosts' agent in [Lab.Apply].
 	Converge Converge `json:"-"`
+	// Sick says which backends fail their health checks; nil is none.
+	Sick func(topology.BackendID) bool `json:"-"`
 }
 
 func (o *Options) setDefaults() {

@@ -240,6 +240,9 @@ func (b *builder) edge() {
 	}
 	for _, a := range append(publics, t.Balanced(false)...) {
 		nat := t.NAT != nil && slices.Contains(t.NAT.Addresses, a)
+		if !nat && !t.Answered(a) {
+			continue
+		}
 		if in := b.entrances(a, nat); len(in) > 0 {
 			b.add(Route{Dst: host(a), Hops: in})
 		}

@@ -22,7 +22,7 @@ const anything = "*"
 var arrows = map[string][]string{
 	"config":   {},
 	"netns":    {},
-	"health":   {"config", "netns"},
+	"health":   {"config", "netns", "topology"},
 	"portmap":  {"config"},
 	"source":   {"config", "portmap"},
 	"topology": {"config", "portmap"},
@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"overlay":  {"config", "portmap", "topology", "netns"},
 	"nft":      {"config", "portmap", "topology", "netns"},
 	"ipvs":     {"config", "portmap", "topology", "netns"},
-	"agent":    {"config", "portmap", "topology", "netns", "overlay", "nft", "ipvs", "source", "trigger"},
+	"agent":    {"health", "config", "portmap", "topology", "netns", "overlay", "nft", "ipvs", "source", "trigger"},
 	"lab":      {"config", "portmap", "topology", "netns", "agent"},
 	"cmd":      {anything},
 	"tests":    {anything},

@@ -20,6 +20,8 @@ type Balancer struct {
 	Listeners []config.Listener
 	// Backends are in the order of their sequence numbers, which the scheduler's table depends on.
 	Backends []Backend
+	// HealthCheck is nil for a load balancer whose backends are always taken for healthy.
+	HealthCheck *config.HealthCheck
 }
 
 // Backend is an interface that serves a load balancer. It has an address and a MAC of its own for each load balancer.
@@ -35,6 +37,8 @@ type Backend struct {
 	// Weight is the share of new flows, 1-65535; a backend that drains gets none and keeps its weight.
 	Weight   int
 	Draining bool
+	// Sick is true if the backend fails its health check ([Host.Judge]): it gets no new flows either.
+	Sick bool
 	// Peer is the host that runs the interface; Local is true if that is this one.
 	Peer  Peer
 	Local bool
@@ -43,7 +47,7 @@ type Backend struct {
 }
 
 // Serves reports whether the backend gets new flows.
-func (b Backend) Serves() bool { return !b.Draining && !b.Down && b.Weight > 0 }
+func (b Backend) Serves() bool { return !b.Draining && !b.Sick && !b.Down && b.Weight > 0 }
 
 // Open reports whether a backend gets new flows; without one, the load balancer's listeners refuse them.
 func (b Balancer) Open() bool { return slices.ContainsFunc(b.Backends, Backend.Serves) }
@@ -68,6 +72,14 @@ func (t Tenant) Listening(is4 bool) []netip.Addr {
 		}
 	}
 	return out
+}
+
+// Answered reports whether a load balancer on the address has a backend that is there to answer, be it one that drains. Where
+// none is, edges need not bring packets for an address that is load balancers' alone.
+func (t Tenant) Answered(address netip.Addr) bool {
+	return slices.ContainsFunc(t.Balancers, func(b Balancer) bool {
+		return b.Address == address && slices.ContainsFunc(b.Backends, func(b Backend) bool { return !b.Down && !b.Sick })
+	})
 }
 
 // Nodes are the tenant's load-balancing hosts that are up, this one included, by id.
@@ -123,7 +135,8 @@ func (b *builder) balancers(t *config.Tenant, self string, holders map[string]*P
 	for _, entry := range t.LoadBalancers {
 		balancer := Balancer{
 			Name: entry.Name, Address: entry.Address, Listeners: slices.Clone(entry.Listeners),
-			Shared: t.NATGateway != nil && slices.Contains(t.NATGateway.Addresses, entry.Address),
+			HealthCheck: entry.HealthCheck,
+			Shared:      t.NATGateway != nil && slices.Contains(t.NATGateway.Addresses, entry.Address),
 		}
 		for i, l := range balancer.Listeners {
 			balancer.Listeners[i].BackendPort = cmp.Or(l.BackendPort, l.Port)

@@ -8,17 +8,18 @@ import (
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/lab/script"
 	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/topology"
 )
 
 // Tools is what scenarios need of the agent.
 func Tools() script.Tools {
-	return script.Tools{Converge: Converge, Cleanup: Cleanup, Changes: Changes, Counters: Counters}
+	return script.Tools{Converge: Converge, Cleanup: Cleanup, Changes: Changes, Counters: Counters, Watch: Watch}
 }
 
 // Converge plans the host and applies the plan.
 func Converge(_ context.Context, site lab.Site) error {
 	return with(site, func(a *agent.Agent) error {
-		plan, err := a.Plan(site.Fleet, site.Lock)
+		plan, err := plan(a, site)
 		if err != nil {
 			return err
 		}
@@ -40,11 +41,30 @@ func Cleanup(_ context.Context, site lab.Site) error {
 // Changes plans the host and returns the plan's lines.
 func Changes(_ context.Context, site lab.Site) (lines []string, err error) {
 	err = with(site, func(a *agent.Agent) error {
-		plan, err := a.Plan(site.Fleet, site.Lock)
+		plan, err := plan(a, site)
 		lines = plan.Lines()
 		return err
 	})
 	return lines, err
+}
+
+// Watch makes the health checks that are the host's, until the context ends.
+func Watch(ctx context.Context, site lab.Site, changed func(backend topology.BackendID, healthy bool, why error)) error {
+	return with(site, func(a *agent.Agent) error {
+		host, err := site.Topology()
+		if err != nil {
+			return err
+		}
+		return a.Watch(ctx, host, changed)
+	})
+}
+
+func plan(a *agent.Agent, site lab.Site) (agent.Plan, error) {
+	host, err := site.Topology()
+	if err != nil {
+		return agent.Plan{}, err
+	}
+	return a.PlanHost(host)
 }
 
 // Counters reads the packets of a namespace's named counters, by table family and name.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/lab"
-	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/portmap"
 )
 
@@ -40,7 +39,7 @@ func (s *stage) up(c call, file string, bare bool, opts options) error {
 	if s.lab != nil {
 		return mistakef("the lab is up")
 	}
-	how := lab.Options{Name: s.name, Converge: s.tools.Converge}
+	how := lab.Options{Name: s.name, Converge: s.tools.Converge, Sick: s.health.sick}
 	var errs [2]error
 	how.UnderlayMTU, errs[0] = opts.number("mtu", 0)
 	how.VMMTU, errs[1] = opts.number("vmmtu", 0)
@@ -99,6 +98,8 @@ func (s *stage) converge(ctx context.Context, hosts ...string) error {
 			return err
 		}
 	}
+	s.health.converging.Lock()
+	defer s.health.converging.Unlock()
 	s.forgetPins(hosts)
 	return s.lab.Apply(ctx, s.fleet, s.lock, hosts...)
 }
@@ -146,9 +147,11 @@ func (s *stage) site(host string, f func(lab.Site) error) error {
 	if err := s.wantHost(host); err != nil {
 		return err
 	}
-	return s.in(host, func(ns *netns.NS) error {
-		return f(lab.Site{Host: host, NS: ns, Prefix: s.lab.HostPrefix(host), Fleet: s.fleet, Lock: s.lock})
-	})
+	site, err := s.siteOf(host)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(site), site.NS.Close())
 }
 
 func (s *stage) cleanup(c call) error {

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,10 +49,21 @@ func (s *stage) serve(c call) error {
 	return s.in(args[0], func(ns *netns.NS) error {
 		server, err := traffic.Serve(ns, net, at)
 		if err == nil {
-			s.servers = append(s.servers, server)
+			s.servers[strings.Join(args, " ")] = server
 		}
 		return err
 	})
+}
+
+// unserve ends a server; who talks to it is reset, who comes later is refused.
+func (s *stage) unserve(c call) error {
+	name := strings.Join(c.args, " ")
+	server := s.servers[name]
+	if server == nil {
+		return mistakef("no server %q; serve has begun %q", name, slices.Sorted(maps.Keys(s.servers)))
+	}
+	delete(s.servers, name)
+	return server.Close()
 }
 
 // target reads what open and fill have in common: NAME NODE tcp|udp ADDR:PORT.

@@ -20,9 +20,14 @@ const Help = `The lab
                         make the edge send everything for a public address to one host, with an ordinary route
   unpin EDGE TENANT PUBLIC
                         put back the route that was there
+  watch                 begin the health checks of the backends that the fleet has now; all hosts converge at each change of a verdict
+  sick [TENANT/BALANCER/INTERFACE ...]
+                        these backends and no others fail their checks
 
 Traffic
   serve NODE tcp|udp ADDR:PORT
+  unserve NODE tcp|udp ADDR:PORT
+                        end a server and its flows
   open NAME NODE tcp|udp ADDR:PORT [sport=N] [src=ADDR] [ttl=N] [size=BYTES] [df] [within=D]
                         open a flow to a server; size is that of UDP datagrams, df forbids fragments
   fill NAME NODE tcp|udp ADDR:PORT N [src=ADDR] [parallel=N] [within=D]

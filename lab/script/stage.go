@@ -28,11 +28,13 @@ type stage struct {
 	fleet *config.Fleet
 	lock  *portmap.Lock
 
-	servers     []*traffic.Server
+	servers     map[string]*traffic.Server // by the arguments of serve
 	captures    map[string]*traffic.Capture
 	marked      map[string]int
 	pins        map[pinned][]route
 	backgrounds map[string]*background
+
+	health healthChecks
 
 	mu    sync.Mutex // what goes on meanwhile looks flows up
 	flows map[string]*traffic.Filled
@@ -63,14 +65,14 @@ var stages atomic.Int32
 func newStage(tools Tools) *stage {
 	return &stage{
 		tools: tools, name: fmt.Sprintf("s%dx%d", os.Getpid(), stages.Add(1)),
-		flows: map[string]*traffic.Filled{}, captures: map[string]*traffic.Capture{}, pins: map[pinned][]route{},
+		flows: map[string]*traffic.Filled{}, captures: map[string]*traffic.Capture{}, servers: map[string]*traffic.Server{}, pins: map[pinned][]route{},
 		backgrounds: map[string]*background{},
 	}
 }
 
 // close ends everything the scenario has started.
 func (s *stage) close() error {
-	var errs []error
+	errs := []error{s.health.end()}
 	for _, b := range s.backgrounds {
 		b.end()
 	}
@@ -86,7 +88,7 @@ func (s *stage) close() error {
 	for _, c := range s.captures {
 		_ = c.Stop() // whether it missed packets counts for `capture stop` alone
 	}
-	s.flows, s.servers, s.captures = map[string]*traffic.Filled{}, nil, map[string]*traffic.Capture{}
+	s.flows, s.servers, s.captures = map[string]*traffic.Filled{}, map[string]*traffic.Server{}, map[string]*traffic.Capture{}
 	s.lab = nil
 	return errors.Join(append(errs, lab.Down(s.name))...)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/topology"
 )
 
 // Tools is what scenarios need from rooms that a lab does not know. A command whose tool is nil says so and ends the scenario.
@@ -17,6 +18,8 @@ type Tools struct {
 	Changes func(ctx context.Context, site lab.Site) ([]string, error)
 	// Counters reads the packets of a namespace's named counters.
 	Counters func(ns *netns.NS) (map[string]uint64, error)
+	// Watch makes the health checks that are a host's and calls changed for every change of a verdict, until the context ends.
+	Watch func(ctx context.Context, site lab.Site, changed func(backend topology.BackendID, healthy bool, why error)) error
 	// Patience stretches all times of a scenario on a slow machine; 0 and 1 leave them as they are.
 	Patience int
 }
