@@ -36,6 +36,8 @@ type Plan struct {
 	Overlay overlay.Plan
 	// Guard changes the rules of the host's own namespace. They are there before what they guard comes, and leave after it.
 	Guard nft.Plan
+	// Facts are what the plan took for given.
+	Facts overlay.Facts
 	// Rules are the changes of tenants' rules by place, in the order of the places.
 	Rules []Rules
 	// Notes say which parts of the fleet this version does not carry out.
@@ -60,7 +62,7 @@ func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
 		return Plan{}, err
 	}
 	plan, err := a.PlanHost(host)
-	plan.Notes = notBuilt(fleet)
+	plan.Notes = Notes(fleet)
 	return plan, err
 }
 
@@ -105,7 +107,7 @@ func (a *Agent) plan(host topology.Host, tenants []topology.Tenant, observe func
 			return Plan{}, fmt.Errorf("host %s: %w", a.name, err)
 		}
 	}
-	plan := Plan{Host: a.name, Overlay: overlay.Diff(observed, desired)}
+	plan := Plan{Host: a.name, Overlay: overlay.Diff(observed, desired), Facts: observed.Facts}
 	if plan.Guard, plan.unguarded, err = a.guard(host); err != nil {
 		return plan, err
 	}
@@ -210,8 +212,8 @@ func (a *Agent) applyRules(place overlay.Place, p nft.Plan) error {
 	return nil
 }
 
-// notBuilt names what the fleet asks for and this version does not do.
-func notBuilt(fleet *config.Fleet) []string {
+// Notes names what the fleet asks for and this version does not do.
+func Notes(fleet *config.Fleet) []string {
 	var out []string
 	for _, t := range fleet.Tenants {
 		for _, part := range []struct {

@@ -1,24 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/netns"
 )
-
-// hostLock keeps two commands from changing a host at the same time.
-const hostLock = "/run/culvert.lock"
 
 var namespaceFlag = &cli.StringFlag{
 	Name: "namespace", Usage: "take the network namespace `NAME` for the host's own, as for a host of a lab (lab-hv1)",
@@ -71,7 +67,7 @@ func applyCommand() *cli.Command {
 		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
-			return withLock(func() error {
+			return withLock(c, func() error {
 				return withPlan(c, func(a *agent.Agent, p agent.Plan) error {
 					return errors.Join(printPlan(c, c.App.Writer, p), a.Apply(p))
 				})
@@ -90,7 +86,7 @@ func cleanupCommand() *cli.Command {
 		Flags:  []cli.Flag{outputFlag, namespaceFlag, prefixFlag, &cli.BoolFlag{Name: "dry-run", Usage: "print, change nothing"}},
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
-			return withLock(func() error {
+			return withLock(c, func() error {
 				return withAgent(c, "", func(a *agent.Agent) error {
 					p, err := a.Cleanup()
 					if err != nil {
@@ -161,18 +157,17 @@ func printPlan(c *cli.Context, w io.Writer, p agent.Plan) error {
 	return err
 }
 
+// lockPatience is how long a command waits for another one, or for the daemon, to end a change of the host.
+const lockPatience = 10 * time.Second
+
 // withLock calls f while it holds the host's lock.
-func withLock(f func() error) error {
-	lock, err := os.OpenFile(hostLock, os.O_CREATE|os.O_RDWR, 0o600)
+func withLock(c *cli.Context, f func() error) error {
+	ctx, cancel := context.WithTimeout(c.Context, lockPatience)
+	defer cancel()
+	release, err := agent.Lock(ctx, agent.LockPath)
 	if err != nil {
-		return fmt.Errorf("take the host's lock: %w; make %s writable", err, filepath.Dir(hostLock))
+		return err
 	}
-	defer func() { _ = lock.Close() }()
-	switch err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
-	case errors.Is(err, unix.EWOULDBLOCK):
-		return fmt.Errorf("another culvert is changing this host (%s is held); try again when it is done", hostLock)
-	case err != nil:
-		return fmt.Errorf("take the host's lock %s: %w; its filesystem must support flock(2)", hostLock, err)
-	}
+	defer release()
 	return f()
 }

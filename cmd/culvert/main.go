@@ -108,7 +108,7 @@ func newApp() *cli.App {
 		Action:         unknownCommand,
 		Commands: []*cli.Command{
 			validateCommand(), schemaCommand(), allocateCommand(), planCommand(), applyCommand(),
-			renderCommand(), cleanupCommand(), countersCommand(), doctorCommand(), labCommand(),
+			renderCommand(), daemonCommand(), statusCommand(), cleanupCommand(), countersCommand(), doctorCommand(), labCommand(),
 		},
 	}
 	onBadUsage(app.Commands)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -15,9 +14,7 @@ import (
 
 // TestMain makes `culvert` a command of the scripts: this binary, run again.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"culvert": func() { os.Exit(run(context.Background(), os.Args, os.Stdout, os.Stderr)) },
-	})
+	testscript.Main(m, map[string]func(){"culvert": main})
 }
 
 func TestScripts(t *testing.T) {

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// DefaultSocket is where `culvert status` looks for the daemon.
+const DefaultSocket = "/run/culvert/culvert.sock"
+
+// apiTask answers on a unix socket, in HTTP: GET /status is [Status] in JSON.
+type apiTask struct {
+	path   string
+	daemon *Daemon
+}
+
+func (t apiTask) String() string { return "API on " + t.path }
+
+func (t apiTask) Run(ctx context.Context) error {
+	listener, err := t.listen()
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", t.status)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// listen takes the socket's place over if nobody answers there: a daemon that was killed leaves it.
+func (t apiTask) listen() (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(t.path), 0o755); err != nil {
+		return nil, fmt.Errorf("make the socket's folder: %w", err)
+	}
+	if conn, err := net.Dial("unix", t.path); err == nil {
+		return nil, errors.Join(errors.New("another daemon answers there; stop it first"), conn.Close())
+	}
+	if err := os.Remove(t.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := net.Listen("unix", t.path)
+	if err != nil {
+		return nil, err
+	}
+	return listener, os.Chmod(t.path, 0o660)
+}
+
+func (t apiTask) status(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(t.daemon.Status()) // whoever asked has gone
+}
+
+// Ask asks the daemon behind a socket for its status.
+func Ask(ctx context.Context, socket string) (Status, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://culvert/status", nil)
+	if err != nil {
+		return Status{}, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return Status{}, fmt.Errorf("ask the daemon: %w; is it running? see `systemctl status culvert`", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return Status{}, fmt.Errorf("ask the daemon: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return Status{}, fmt.Errorf("ask the daemon: it says %s: %s", response.Status, body)
+	}
+	var s Status
+	if err := json.Unmarshal(body, &s); err != nil {
+		return Status{}, fmt.Errorf("ask the daemon: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,210 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/overlay"
+	"github.com/culvertnet/culvert/topology"
+	"github.com/culvertnet/culvert/trigger"
+)
+
+// lookAtAll compares everything at once, in the host's namespace also what belongs to no tenant, and changes what differs.
+func (k *keeper) lookAtAll(ctx context.Context) {
+	release, err := agent.Lock(ctx, k.opts.Lock)
+	if err != nil {
+		k.hostFailed(err, time.Now())
+		return
+	}
+	defer release()
+	k.record("")
+	started := time.Now()
+	for _, t := range k.host.Tenants {
+		k.number(t.Name)
+	}
+	plan, err := k.agent.PlanHost(*k.host)
+	if err != nil {
+		k.lookAtEach(err, slices.Sorted(maps.Keys(k.records)))
+		return
+	}
+	for _, c := range plan.Changes() {
+		if name, ok := strings.CutPrefix(c.Namespace, topology.NamespacePrefix); ok {
+			k.record(name) // of a tenant that the fleet does not have
+		}
+	}
+	k.hostWell()
+	k.carryOut(plan, slices.Collect(maps.Keys(k.records)), started)
+}
+
+// look compares some tenants and changes what differs.
+func (k *keeper) look(ctx context.Context, names []string) {
+	release, err := agent.Lock(ctx, k.opts.Lock)
+	if err != nil {
+		k.hostFailed(err, time.Now())
+		return
+	}
+	defer release()
+	started := time.Now()
+	plan, err := k.plan(names)
+	if err != nil {
+		k.lookAtEach(err, names)
+		return
+	}
+	k.carryOut(plan, names, started)
+}
+
+// lookAtEach is for when tenants could not be compared together: one may keep the others from it.
+func (k *keeper) lookAtEach(err error, names []string) {
+	if _, hostErr := k.agent.PlanOnly(*k.host, nil); hostErr != nil {
+		k.hostFailed(hostErr, time.Now())
+		return
+	}
+	k.hostWell()
+	if len(names) == 1 {
+		k.enter(names[0], outcome{err: err}, time.Now())
+		return
+	}
+	for _, name := range names {
+		started := time.Now()
+		plan, err := k.plan([]string{name})
+		if err != nil {
+			k.enter(name, outcome{err: err}, started)
+			continue
+		}
+		k.carryOut(plan, []string{name}, started)
+	}
+}
+
+func (k *keeper) plan(names []string) (agent.Plan, error) {
+	tenants := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "" })
+	for _, name := range tenants {
+		k.number(name)
+	}
+	return k.agent.PlanOnly(*k.host, tenants)
+}
+
+// carryOut applies a plan that is for the named tenants and enters what came of it.
+func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
+	outcomes := make(map[string]outcome)
+	at := func(name string, change func(*outcome)) {
+		o := outcomes[name]
+		change(&o)
+		outcomes[name] = o
+	}
+	for _, c := range plan.Changes() {
+		at(strings.TrimPrefix(c.Namespace, topology.NamespacePrefix), func(o *outcome) { o.changes = append(o.changes, c) })
+	}
+	for _, w := range plan.Overlay.Waiting {
+		at(tenantAt(w.Place), func(o *outcome) { o.waiting = append(o.waiting, w.Device) })
+	}
+	if !plan.Empty() {
+		var failures agent.Failures
+		if err := k.agent.Apply(plan); err != nil && !errors.As(err, &failures) {
+			failures = agent.Failures{{Err: err}}
+		}
+		for _, f := range failures {
+			at(tenantAt(f.Place), func(o *outcome) { o.err = errors.Join(o.err, f.Err) })
+		}
+	}
+	// What happened in the host's namespace is that of the host's own part, whoever it was for.
+	if _, ok := outcomes[""]; ok && !slices.Contains(names, "") {
+		k.record("")
+		names = append(slices.Clone(names), "")
+	}
+	slices.Sort(names)
+	hostErr := outcomes[""].err
+	for _, name := range names {
+		k.enter(name, outcomes[name], started)
+		if r := k.records[name]; hostErr != nil && r != nil {
+			r.ask(k.records[""].Retry) // it may be what failed
+		}
+	}
+	k.compareUnderlay(plan.Facts)
+}
+
+func tenantAt(p overlay.Place) string { return strings.TrimPrefix(string(p), topology.NamespacePrefix) }
+
+// compareUnderlay has everything looked at if the device that carries the overlay became another, or another size.
+func (k *keeper) compareUnderlay(facts overlay.Facts) {
+	now := underlay{facts.Underlay, facts.UnderlayMTU}
+	if k.underlay != (underlay{}) && k.underlay != now {
+		for _, r := range k.records {
+			r.ask(time.Now())
+		}
+	}
+	k.underlay = now
+}
+
+// enter writes the outcome down and tells of it.
+func (k *keeper) enter(name string, o outcome, started time.Time) {
+	r, now := k.record(name), time.Now()
+	why := r.cause(o, !k.ready)
+	if o.err == nil {
+		k.changes += len(o.changes)
+		if why == causeDrift {
+			k.drift += len(o.changes)
+		}
+	}
+	k.tell(r, o, why)
+	waited := r.Waiting
+	r.take(o, why, k.generation, started, now)
+	for _, device := range o.waiting {
+		if !slices.Contains(waited, device) {
+			k.opts.Log.Info("waiting for device", "tenant", name, "device", device)
+		}
+	}
+	if r.wanted == nil && name != "" && o.err == nil {
+		k.forget(name)
+	}
+}
+
+// number has a tenant's namespace heard, if it has one.
+func (k *keeper) number(name string) {
+	for space, other := range k.spaces {
+		if other == name {
+			delete(k.spaces, space)
+		}
+	}
+	ns, err := netns.Open(k.opts.Prefix + topology.NamespacePrefix + name)
+	if err != nil {
+		return // the look will tell, or make it
+	}
+	defer func() { _ = ns.Close() }()
+	space, err := k.watch.ID(ns)
+	if err != nil && !k.deaf {
+		k.deaf = true
+		k.opts.Log.Warn("changes by others may be noticed by the slow check only", "tenant", name, "err", err)
+	}
+	if space != trigger.Host {
+		k.spaces[space] = name
+	}
+}
+
+func (k *keeper) forget(name string) {
+	delete(k.records, name)
+	k.number(name)
+}
+
+// hostFailed notes what keeps all tenants from being looked at, and has everything looked at again later.
+func (k *keeper) hostFailed(err error, now time.Time) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	wait := min(firstRetry<<min(k.fullTries, 20), lastRetry)
+	k.fullTries++
+	k.full = now.Add(wait)
+	if k.hostError == nil || k.hostError.Error != err.Error() {
+		k.opts.Log.Error("host", "err", err, "retry", wait)
+	}
+	k.hostError = since(k.hostError, err, now)
+}
+
+func (k *keeper) hostWell() {
+	k.full, k.fullTries, k.hostError = time.Time{}, 0, nil
+}

@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"slices"
+	"time"
+
+	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/topology"
+)
+
+// Times between looks at one tenant.
+const (
+	// calm is the shortest; it also lets a storm of notifications end in one look.
+	calm = 20 * time.Millisecond
+	// share keeps looks that are asked for all the time from taking more than a quarter of a processor.
+	share = 3
+	// fight is the longest time between looks when each finds something to do: somebody else writes the same things.
+	fight = 500 * time.Millisecond
+	// firstRetry doubles with each failure, up to lastRetry.
+	firstRetry, lastRetry = 100 * time.Millisecond, time.Minute
+)
+
+// record is what the keeper knows of one tenant, or, without a name, of the host's own part.
+type record struct {
+	Tenant
+	// wanted is the tenant as the fleet has it; nil if its namespace must go, and for the host's own part.
+	wanted *topology.Tenant
+	// changed is true until the tenant has been tried since the fleet changed it.
+	changed bool
+	// settled is true once the kernel was as the fleet says: what differs then was changed by somebody else.
+	settled bool
+	// due is when the next look is, zero for none; it is not before notBefore.
+	due, notBefore time.Time
+	// failures in a row, and looks in a row that found something to do.
+	failures, rounds int
+}
+
+// ask has the tenant looked at, at the given time or as soon as it may be.
+func (r *record) ask(at time.Time) {
+	if at.Before(r.notBefore) {
+		at = r.notBefore
+	}
+	if r.due.IsZero() || at.Before(r.due) {
+		r.due = at
+	}
+}
+
+// want takes the fleet's newest word.
+func (r *record) want(t *topology.Tenant, now time.Time) {
+	r.wanted, r.changed, r.settled, r.State = t, true, false, Pending
+	r.notBefore, r.failures = time.Time{}, 0
+	r.ask(now)
+}
+
+// outcome is what a look did to one tenant.
+type outcome struct {
+	changes []agent.Change
+	waiting []string
+	err     error
+}
+
+// cause says why something was written.
+type cause string
+
+const (
+	causeStart  cause = "start"
+	causeFleet  cause = "fleet"
+	causeRetry  cause = "retry"
+	causeDevice cause = "device"
+	causeDrift  cause = "drift"
+)
+
+// cause finds out why the look had something to do.
+func (r *record) cause(o outcome, first bool) cause {
+	gone := func(device string) bool { return !slices.Contains(o.waiting, device) }
+	switch {
+	case r.settled && slices.ContainsFunc(r.Waiting, gone):
+		return causeDevice
+	case r.settled:
+		return causeDrift
+	case r.failures > 0:
+		return causeRetry
+	case first:
+		return causeStart
+	default:
+		return causeFleet
+	}
+}
+
+// take enters what a look did, and says when the next one is.
+func (r *record) take(o outcome, why cause, generation string, started, now time.Time) {
+	r.Looked, r.due = now, time.Time{}
+	r.changed = false
+	if len(o.changes) > 0 {
+		r.rounds++
+		r.Changed, r.Took = now, now.Sub(started)
+		if why == causeDrift && o.err == nil {
+			r.Drift += len(o.changes)
+			r.Repaired = repair(now, o.changes)
+		}
+	} else {
+		r.rounds = 0
+	}
+	pause := max(calm, share*now.Sub(started))
+	if r.rounds > 1 {
+		pause = max(pause, min(calm<<min(r.rounds, 10), fight))
+	}
+	r.Waiting = o.waiting
+	if o.err != nil {
+		wait := min(firstRetry<<min(r.failures, 20), lastRetry)
+		r.failures++
+		r.State, r.Error, r.Retry = Failed, since(r.Error, o.err, now), now.Add(wait)
+		// A notification may bring the next try forward, but not our own writes of this one.
+		r.notBefore = now.Add(max(pause, wait/4))
+		r.ask(r.Retry)
+		return
+	}
+	r.failures, r.Error, r.Retry = 0, nil, time.Time{}
+	r.settled, r.State, r.Generation = true, Converged, generation
+	if len(o.waiting) > 0 {
+		r.State = Waiting
+	}
+	r.notBefore = now.Add(pause)
+	if len(o.changes) > 0 {
+		r.ask(r.notBefore) // is it so now?
+	}
+}
+
+func repair(now time.Time, changes []agent.Change) *Repair {
+	out := &Repair{At: now}
+	for _, c := range changes[:min(len(changes), repairLines)] {
+		out.Changes = append(out.Changes, c.String())
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// State is how a tenant is.
+type State string
+
+// The states.
+const (
+	// Pending tenants have not been looked at since the fleet changed.
+	Pending State = "pending"
+	// Converged tenants are as the fleet says.
+	Converged State = "converged"
+	// Waiting tenants are, but for devices that are not there.
+	Waiting State = "waiting"
+	// Failed tenants could not be changed; the daemon tries again.
+	Failed State = "failed"
+)
+
+// Status says how a host is, for people and programs. It is what the API returns.
+type Status struct {
+	Host    string `json:"host"`
+	Version string `json:"version"`
+	// Source is where the fleet comes from, Generation the fleet that is in force, empty before the first.
+	Source     string `json:"source"`
+	Generation string `json:"generation"`
+	// Refused is the newer fleet that is not in force; nil if there is none.
+	Refused *Incident `json:"refused"`
+	// Ready is true once every tenant has been looked at and tried.
+	Ready bool `json:"ready"`
+	// Converged is when the host was as the fleet says last, and how long that took from the fleet's arrival.
+	Converged *Convergence `json:"converged"`
+	// Error is what concerns the whole host.
+	Error *Incident `json:"error"`
+	// Changes and Drift count since the start: what was written, and how much of it was to undo what others had done.
+	Changes int `json:"changes"`
+	Drift   int `json:"drift"`
+	// Notes are parts of the fleet that this version does not carry out.
+	Notes   []string `json:"notes"`
+	Tenants []Tenant `json:"tenants"`
+	// HostDrift are repairs in the host's own namespace.
+	HostDrift *Repair `json:"hostDrift"`
+}
+
+// Tenant is one tenant on the host.
+type Tenant struct {
+	Name  string `json:"name"`
+	State State  `json:"state"`
+	// Generation is the fleet that the tenant was made to be like last.
+	Generation string `json:"generation"`
+	// Looked is when the kernel was compared with the fleet last.
+	Looked time.Time `json:"looked"`
+	// Changed is when something was written last, Took how long that look with its writes took; both zero if nothing has been.
+	Changed time.Time     `json:"changed"`
+	Took    time.Duration `json:"tookNanoseconds"`
+	// Waiting are devices that are not there.
+	Waiting []string `json:"waiting"`
+	// Error is why the last try failed; nil if it did not. Retry is when the next one is due.
+	Error *Incident `json:"error"`
+	Retry time.Time `json:"retry"`
+	// Drift counts changes that undid what others had done.
+	Drift int `json:"drift"`
+	// Repaired is what was repaired last.
+	Repaired *Repair `json:"repaired"`
+}
+
+// Incident is an error and when it was met first.
+type Incident struct {
+	Error string    `json:"error"`
+	Since time.Time `json:"since"`
+}
+
+// Convergence is the host's way to a fleet.
+type Convergence struct {
+	Generation string        `json:"generation"`
+	At         time.Time     `json:"at"`
+	Took       time.Duration `json:"tookNanoseconds"`
+}
+
+// Repair is drift that was undone.
+type Repair struct {
+	At time.Time `json:"at"`
+	// Changes are lines as of `culvert plan`, up to [repairLines].
+	Changes []string `json:"changes"`
+}
+
+// repairLines is how many lines of a repair are kept.
+const repairLines = 20
+
+// Healthy reports whether there is nothing to worry about: everything is as the newest fleet says, or waits for devices.
+func (s Status) Healthy() bool {
+	return s.Ready && s.Refused == nil && s.Error == nil && !slices.ContainsFunc(s.Tenants, func(t Tenant) bool {
+		return t.State == Failed || t.State == Pending
+	})
+}
+
+// board is the status that the keeper writes and others read.
+type board struct {
+	mu     sync.Mutex
+	status Status
+}
+
+func newBoard() *board { return &board{status: Status{Notes: []string{}, Tenants: []Tenant{}}} }
+
+func (b *board) set(change func(*Status)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.status)
+}
+
+// read copies the status. What it points to is never changed, only replaced.
+func (b *board) read() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.status
+	s.Notes, s.Tenants = append([]string{}, s.Notes...), append([]Tenant{}, s.Tenants...)
+	return s
+}
+
+// since returns an incident with the error, which keeps its time if it is the same as before.
+func since(old *Incident, err error, now time.Time) *Incident {
+	if old != nil && old.Error == err.Error() {
+		return old
+	}
+	return &Incident{err.Error(), now}
+}

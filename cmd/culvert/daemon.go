@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/agent/daemon"
+	"github.com/culvertnet/culvert/source"
+)
+
+var socketFlag = &cli.StringFlag{
+	Name: "socket", Value: daemon.DefaultSocket, EnvVars: []string{"CULVERT_SOCKET"}, Usage: "talk on the unix socket `PATH`",
+}
+
+func daemonCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "daemon",
+		Usage: "keep this host's kernel what the fleet says",
+		Description: "Follows the fleet's files and undoes what others change, within a moment. Flows that a change does not concern are\n" +
+			"not touched; when it ends, or is killed, the kernel goes on forwarding. SIGHUP has it read the files and look at\n" +
+			"everything. A fleet that is wrong is refused, and the last good one stays. `culvert status` says how it is.\n\n" +
+			"Examples:\n   culvert daemon -f /etc/culvert/fleet.yaml\n   culvert daemon -f fleet.yaml --host hv1 --log-format json",
+		Flags: []cli.Flag{
+			fleetFlag, lockFlag, hostFlag, socketFlag, namespaceFlag, prefixFlag,
+			&cli.DurationFlag{Name: "check", Value: daemon.DefaultCheck, Usage: "look at every tenant once in `TIME`, although nobody said that something changed"},
+			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "log as text or json"},
+		},
+		Before: wellFormedAsRoot,
+		Action: runDaemon,
+	}
+}
+
+func runDaemon(c *cli.Context) error {
+	if c.Duration("check") < time.Second {
+		return inputError{fmt.Errorf("check %s: want 1s at least", c.Duration("check"))}
+	}
+	log, err := logger(c)
+	if err != nil {
+		return err
+	}
+	name, err := hostName(c)
+	if err != nil {
+		return err
+	}
+	service, err := daemon.OpenService()
+	if err != nil {
+		return err
+	}
+	host, err := hostNamespace(c)
+	if err != nil {
+		return err
+	}
+	d := daemon.New(daemon.Options{
+		Host: host, Prefix: c.String(prefixFlag.Name), Name: name, Version: c.App.Version,
+		Source: source.NewFile(c.String(fleetFlag.Name), lockPath(c)),
+		Socket: c.String(socketFlag.Name), Lock: agent.LockPath, Check: c.Duration("check"), Log: log, Service: service,
+	})
+	// The context ends with SIGTERM.
+	reloadAtHangup(c.Context, d)
+	return errors.Join(d.Run(c.Context), host.Close())
+}
+
+// reloadAtHangup has the daemon reload at each SIGHUP until the context ends.
+func reloadAtHangup(ctx context.Context, d *daemon.Daemon) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hangup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				d.Reload()
+			}
+		}
+	}()
+}
+
+func logger(c *cli.Context) (*slog.Logger, error) {
+	switch f := c.String("log-format"); f {
+	case "text":
+		return slog.New(slog.NewTextHandler(c.App.ErrWriter, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(c.App.ErrWriter, nil)), nil
+	default:
+		return nil, inputError{fmt.Errorf("log format %q: want text or json", f)}
+	}
+}
