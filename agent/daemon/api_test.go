@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvertnet/culvert/source"
+)
+
+func TestStatusOverTheSocket(t *testing.T) {
+	d := New(Options{Name: "hv1", Source: source.NewFile("fleet.yaml", "fleet.lock.yaml"), Version: "v1"})
+	want := d.Status()
+	want.Generation, want.Ready, want.Drift = "abc", true, 3
+	want.Refused = &Incident{"bad", epoch}
+	want.Converged = &Convergence{"abc", epoch, time.Second}
+	want.Notes = []string{"a note"}
+	want.Tenants = []Tenant{{Name: "acme", State: Failed, Waiting: []string{"tap-a"}, Error: &Incident{"no", epoch}, Took: time.Second, Repaired: &Repair{epoch, []string{"+ x"}}}}
+	d.board.set(func(s *Status) { *s = want })
+	path := filepath.Join(t.TempDir(), "sub", "socket")
+	run := func() (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- apiTask{path, d}.Run(ctx) }()
+		for {
+			if _, err := Ask(ctx, path); err == nil {
+				break
+			}
+		}
+		return func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	stop := run()
+	got, err := Ask(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("socket: %v, %v", info.Mode(), err)
+	}
+	if err := (apiTask{path, d}).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
+		t.Errorf("a second daemon: %v", err)
+	}
+	stop()
+	if _, err := Ask(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is it running?") {
+		t.Errorf("error: %v", err)
+	}
+	// A daemon that was killed leaves its socket.
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run()()
+}
+
+func TestHealthy(t *testing.T) {
+	fine := Status{Ready: true, Tenants: []Tenant{{State: Converged}, {State: Waiting}}}
+	if !fine.Healthy() {
+		t.Error("a host that waits for a device is not healthy")
+	}
+	incident := since(nil, errors.New("x"), epoch)
+	for name, change := range map[string]func(*Status){
+		"not ready": func(s *Status) { s.Ready = false },
+		"refused":   func(s *Status) { s.Refused = incident },
+		"error":     func(s *Status) { s.Error = incident },
+		"failed":    func(s *Status) { s.Tenants = []Tenant{{State: Failed}} },
+		"pending":   func(s *Status) { s.Tenants = []Tenant{{State: Pending}} },
+	} {
+		s := fine
+		change(&s)
+		if s.Healthy() {
+			t.Errorf("%s, and healthy", name)
+		}
+	}
+	if again := since(incident, errors.New("x"), epoch.Add(time.Hour)); again.Since != epoch {
+		t.Errorf("the same error is new: %+v", again)
+	}
+}
