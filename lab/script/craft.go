@@ -1,6 +1,7 @@
 package script
 
 import (
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -13,7 +14,7 @@ import (
 
 // packetOptions are those of crafted packets.
 var packetOptions = []string{
-	"ttl", "df", "count", "flags", "type", "code", "id", "size", "mtu", "about", "quote", "echo", "chunk", "tag", "init", "datagram", "cut", "pieces", "overlap",
+	"ttl", "df", "count", "flags", "type", "code", "id", "size", "mtu", "about", "quote", "echo", "chunk", "tag", "init", "datagram", "cut", "pieces", "overlap", "target", "says",
 }
 
 var protocols = map[string]packet.Protocol{"udp": packet.UDP, "tcp": packet.TCP, "sctp": packet.SCTP, "icmp": packet.ICMP}
@@ -105,7 +106,7 @@ func (s *stage) crafted(args []string, opts options) ([][]byte, error) {
 			return nil, err
 		}
 	}
-	if err := s.quote(&spec, opts); err != nil {
+	if err := errors.Join(s.quote(&spec, opts), opts.discover(&spec)); err != nil {
 		return nil, err
 	}
 	count, err := opts.number("count", 1)
@@ -177,6 +178,24 @@ func (s *stage) quote(spec *packet.Spec, opts options) error {
 		return err
 	}
 	spec.Payload = last[:min(bytes, len(last))]
+	return nil
+}
+
+// discover makes a message of neighbour discovery: what it is about, and the MAC that it says (RFC 4861 sections 4.3, 4.4, 4.6.1).
+func (o options) discover(spec *packet.Spec) error {
+	target, err := o.addr("target")
+	if err != nil || !target.IsValid() {
+		return err
+	}
+	spec.Payload = target.AsSlice()
+	if o.has("says") {
+		mac, err := macOf(o["says"])
+		if err != nil {
+			return err
+		}
+		const targetLinkLayerAddress, inEightBytes = 2, 1
+		spec.Payload = append(append(spec.Payload, targetLinkLayerAddress, inEightBytes), mac[:]...)
+	}
 	return nil
 }
 

@@ -52,6 +52,7 @@ Traffic
                         chunk=init|init-ack|cookie-echo|cookie-ack|data|sack|abort|shutdown... [tag=N] [init=N]: of SCTP
                         cut=BYTES [pieces=3,1,2] [overlap=BYTES] [datagram=ID]: in fragments, those named, in that order;
                         overlap bytes of each but the first are in the one before too
+                        target=ADDR [says=MAC]: neighbour discovery about an address (type=135 or 136, ttl=255)
   frame VM MAC udp|tcp|sctp|icmp SRC[:PORT] DST[:PORT] [options of inject]
                         send crafted packets out of a VM's NIC with that MAC
   arp VM MAC ADDR TARGET [says=MAC] [reply] [count=N]
