@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/ipvs"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/nft"
 	"github.com/culvertnet/culvert/overlay"
@@ -40,7 +41,9 @@ type Plan struct {
 	Facts overlay.Facts
 	// Rules are the changes of tenants' rules by place, in the order of the places.
 	Rules []Rules
-	// Notes say which parts of the fleet this version does not carry out.
+	// Balancing are the changes of IPVS, after the rules.
+	Balancing []Balancing
+	// Notes say which parts of the fleet this version, or this kernel, does not carry out.
 	Notes []string
 	// unguarded says that the guard leaves altogether.
 	unguarded bool
@@ -53,7 +56,9 @@ type Rules struct {
 }
 
 // Empty reports whether the kernel is as it should be.
-func (p Plan) Empty() bool { return p.Overlay.Empty() && p.Guard.Empty() && len(p.Rules) == 0 }
+func (p Plan) Empty() bool {
+	return p.Overlay.Empty() && p.Guard.Empty() && len(p.Rules) == 0 && len(p.Balancing) == 0
+}
 
 // Plan compares the kernel with the fleet. It changes nothing.
 func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
@@ -62,7 +67,7 @@ func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
 		return Plan{}, err
 	}
 	plan, err := a.PlanHost(host)
-	plan.Notes = Notes(fleet)
+	plan.Notes = append(plan.Notes, Notes(fleet)...)
 	return plan, err
 }
 
@@ -120,6 +125,16 @@ func (a *Agent) plan(host topology.Host, tenants []topology.Tenant, observe func
 		if !rules.Empty() {
 			plan.Rules = append(plan.Rules, Rules{place, rules})
 		}
+		balancing, note, err := a.balancing(place, t, plan.Overlay)
+		if err != nil {
+			return plan, err
+		}
+		if !balancing.Empty() {
+			plan.Balancing = append(plan.Balancing, Balancing{place, balancing})
+		}
+		if note != "" {
+			plan.Notes = append(plan.Notes, note)
+		}
 	}
 	return plan, nil
 }
@@ -140,7 +155,7 @@ func (a *Agent) rules(place overlay.Place, t topology.Tenant, links overlay.Plan
 	if err != nil {
 		return nft.Plan{}, err
 	}
-	for _, device := range []string{t.Device(), topology.UplinkDevice} {
+	for _, device := range []string{t.Device(), topology.UplinkDevice, topology.DeliveryDevice} {
 		if links.Renewed(place, device) {
 			observed = nft.Forget(observed, device)
 		}
@@ -148,8 +163,9 @@ func (a *Agent) rules(place overlay.Place, t topology.Tenant, links overlay.Plan
 	return nft.Diff(observed, desired), nil
 }
 
-// Apply carries a plan out. What is for one tenant does not stop for another's failure; a tenant whose overlay or rules
-// failed gets no traffic attached. Without its guard a host changes nothing. The error is nil or [Failures].
+// Apply carries a plan out; [Agent.Settle] follows. What is for one tenant does not stop for another's failure; a tenant whose
+// overlay, rules or load balancer failed gets no traffic attached. Without its guard a host changes nothing. The error is nil or
+// [Failures].
 func (a *Agent) Apply(p Plan) error {
 	r := run{agent: a, failed: make(map[overlay.Place]bool)}
 	if !p.unguarded {
@@ -165,6 +181,14 @@ func (a *Agent) Apply(p Plan) error {
 		}
 		if err := a.applyRules(rules.Place, rules.Plan); err != nil {
 			r.fail(rules.Place, err)
+		}
+	}
+	for _, b := range p.Balancing {
+		if r.failed[b.Place] {
+			continue
+		}
+		if err := a.applyBalancing(b, ipvs.Apply); err != nil {
+			r.fail(b.Place, fmt.Errorf("change the load balancer of %s: %w", b.Place, err))
 		}
 	}
 	r.steps(p.Overlay.Attach())
@@ -220,7 +244,7 @@ func Notes(fleet *config.Fleet) []string {
 			name  string
 			there bool
 		}{
-			{"loadBalancers", len(t.LoadBalancers) > 0},
+			{"loadBalancers.healthCheck", slices.ContainsFunc(t.LoadBalancers, func(b config.Balancer) bool { return b.HealthCheck != nil })},
 			{"natGateway.exempt", t.NATGateway != nil && len(t.NATGateway.Exempt) > 0},
 			{"conntrack", t.Conntrack != config.ConntrackLimit{}},
 		} {

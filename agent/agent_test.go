@@ -206,16 +206,17 @@ func TestNotes(t *testing.T) {
 	s := parse(t, strings.Replace(fleetYAML, "portsPerHost: 1024}\n  - name: blue", `portsPerHost: 1024, exempt: [10.9.0.0/16]}
     virtualIPs: [{addresses: [45.86.152.30], interface: vm-a}]
     conntrack: {max: 1000}
+    loadBalancers: [{name: web, address: 45.86.152.31, listeners: [{protocol: tcp, port: 80}], healthCheck: {protocol: tcp}}]
   - name: blue`, 1))
 	p := r.settle(s)
 	var want []string
-	for _, part := range []string{"natGateway.exempt", "conntrack"} {
+	for _, part := range []string{"loadBalancers.healthCheck", "natGateway.exempt", "conntrack"} {
 		want = append(want, part+" of tenant acme: valid, but this version does not carry it out yet")
 	}
 	if !slices.Equal(p.Notes, want) {
 		t.Errorf("notes: %q\nwant:  %q", p.Notes, want)
 	}
-	if !strings.HasSuffix(p.String(), "note: "+want[1]+"\n") {
+	if !strings.HasSuffix(p.String(), "note: "+want[2]+"\n") {
 		t.Errorf("text lacks the notes:\n%s", p)
 	}
 }
@@ -257,7 +258,7 @@ func TestChangeString(t *testing.T) {
 	tests := map[string]Change{
 		"+ netns culvert-acme":                     {overlay.Add, "", OverlayChange, "netns culvert-acme"},
 		"- culvert-acme: route 10.0.0.1/32 dev x":  {overlay.Remove, "culvert-acme", OverlayChange, "route 10.0.0.1/32 dev x"},
-		"~ culvert-acme: nft ip chain srcnat: new": rulesChange("culvert-acme", "~ ip chain srcnat: new"),
+		"~ culvert-acme: nft ip chain srcnat: new": signedChange("culvert-acme", RulesChange, "~ ip chain srcnat: new"),
 	}
 	for want, c := range tests {
 		if got := c.String(); got != want {

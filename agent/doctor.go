@@ -46,7 +46,9 @@ func Doctor() []Finding {
 	out := []Finding{{Check: "privileges", Level: Fine, Detail: "root"}, release()}
 	out = append(out, ipv6(), forwarding())
 	out = append(out, trial()...)
-	return append(out, conntrackSize(), module("/", "ip_vs", "IPVS (load balancer)"), module("/", "nf_flow_table", "flowtables (fast path)"))
+	return append(out, conntrackSize(),
+		module("/", "ip_vs_mh", "IPVS (load balancer)", "only hosts with the role loadbalancer need it"),
+		module("/", "nf_flow_table", "flowtables (fast path)", "this version does not need it"))
 }
 
 func release() Finding {
@@ -84,9 +86,9 @@ func conntrackSize() Finding {
 	return Finding{Check: "conntrack", Level: Fine, Detail: "at most " + strings.TrimSpace(string(value)) + " entries in each namespace"}
 }
 
-// module reports a feature that later versions use. It is there if its module is loaded, built in or can be found below
+// module reports a feature that not every host uses; need says who does. It is there if its module is loaded, built in or can be found below
 // root, the host's "/".
-func module(root, name, feature string) Finding {
+func module(root, name, feature, need string) Finding {
 	f := Finding{Check: feature, Level: Fine, Detail: "available"}
 	if _, err := os.Stat(filepath.Join(root, "sys/module", name)); err == nil {
 		return f
@@ -100,7 +102,7 @@ func module(root, name, feature string) Finding {
 			}
 		}
 	}
-	f.Level, f.Detail = Advice, "not in this kernel; this version does not need it"
+	f.Level, f.Detail = Advice, "not in this kernel; "+need
 	f.Remedy = "a distribution's own kernel has it as module " + name
 	return f
 }
@@ -129,7 +131,7 @@ func trialTenant(underlay netip.Addr) topology.Host {
 				Sources: []topology.Source{{Address: netip.MustParseAddr("10.0.0.1"), Blocks: []portmap.Block{block(1024)}}},
 				Owners:  []topology.Owner{{Block: block(1088), Peer: other}},
 			},
-			VIPs: trialVIPs(self, other),
+			VIPs: trialVIPs(self, other), Balancer: true, Balancers: trialBalancers(self, other),
 		}},
 	}
 }
@@ -148,6 +150,27 @@ func trialVIPs(self, other topology.Peer) []topology.VIP {
 			}
 			out = append(out, v)
 		}
+	}
+	return out
+}
+
+// trialBalancers are of each family, with a backend here and one elsewhere.
+func trialBalancers(self, other topology.Peer) []topology.Balancer {
+	var out []topology.Balancer
+	for i, prefix := range []string{"", "2001:db8::"} {
+		b := topology.Balancer{
+			Name: fmt.Sprint("trial", i), Address: netip.MustParseAddr(prefix + "192.0.2.20"),
+			Listeners: []config.Listener{{Protocol: config.TCP, Port: 443, BackendPort: 8443}},
+		}
+		for n, p := range []topology.Peer{self, other} {
+			sequence := uint32(2*i + n + 1)
+			b.Backends = append(b.Backends, topology.Backend{
+				Sequence: sequence, VM: netip.MustParseAddr(fmt.Sprintf("%s10.0.0.%d", prefix, n+1)),
+				Address: topology.BackendAddress(config.DefaultOverlay(), sequence, i == 0), MAC: topology.BackendMAC(sequence),
+				Weight: 1, Peer: p, Local: n == 0,
+			})
+		}
+		out = append(out, b)
 	}
 	return out
 }
@@ -189,7 +212,7 @@ func trial() (out []Finding) {
 		return append(out, Finding{"rules", Problem, err.Error(), remedy})
 	}
 	defer func() { _ = conn.Close() }()
-	return append(out, tried("rules", "nftables with maps, NAT, redirect, virtual IPs", conn.Apply(nft.Diff(nil, nft.Desired(host.Tenants[0]))), remedy))
+	return append(out, tried("rules", "nftables with maps, NAT, redirect, virtual IPs, load balancers", conn.Apply(nft.Diff(nil, nft.Desired(host.Tenants[0]))), remedy))
 }
 
 func removeTrial(kernel *overlay.Kernel) Finding {

@@ -36,7 +36,7 @@ func TestModule(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got := module(root, "ip_vs", "IPVS")
+			got := module(root, "ip_vs", "IPVS", "nobody needs it")
 			if got.Level != tt.want || got.Check != "IPVS" || (got.Remedy == "") != (tt.want == Fine) {
 				t.Errorf("found %+v, want %s", got, tt.want)
 			}

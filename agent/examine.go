@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/ipvs"
 	"github.com/culvertnet/culvert/overlay"
 	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/topology"
@@ -28,6 +29,12 @@ func examine(host topology.Host, observed overlay.Observed) []Finding {
 	if host.Uplink != "" && !observed.Facts.Devices[host.Uplink] {
 		out = append(out, Finding{"uplink", Problem, "no device " + host.Uplink, "create it, or correct uplink of host " + host.Name})
 	}
+	for _, t := range host.Tenants {
+		if t.Balancer {
+			out = append(out, balancer())
+			break
+		}
+	}
 	facts := observed.Facts
 	if facts.Underlay == "" {
 		facts.Underlay, facts.UnderlayMTU = "underlay", 1500 // found missing above; the devices can be looked at all the same
@@ -44,6 +51,14 @@ func examine(host topology.Host, observed overlay.Observed) []Finding {
 		out = append(out, Finding{Check: "devices", Level: Fine, Detail: "all that the fleet names are there"})
 	}
 	return out
+}
+
+// balancer checks that the host can do what the role loadbalancer asks for.
+func balancer() Finding {
+	if err := ipvs.Load(); err != nil {
+		return Finding{"load balancer", Problem, err.Error(), "until then the other nodes balance; what reaches this one is dropped (`unbalanced`)"}
+	}
+	return Finding{Check: "load balancer", Level: Fine, Detail: "IPVS is there"}
 }
 
 func underlay(host topology.Host, facts overlay.Facts) Finding {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/ipvs"
 	"github.com/culvertnet/culvert/nft"
 	"github.com/culvertnet/culvert/overlay"
 	"github.com/culvertnet/culvert/portmap"
@@ -31,6 +32,9 @@ func Render(fleet *config.Fleet, lock *portmap.Lock, name string, underlayMTU in
 		fmt.Fprintf(&b, "\n# ip netns exec %s nft list ruleset\n", t.Namespace())
 		for _, table := range nft.Desired(t) {
 			b.WriteString(table.String())
+		}
+		if balancing := ipvs.Desired(t); !balancing.Empty() {
+			fmt.Fprintf(&b, "\n%s\n", strings.Join(ipvs.Render(t.Namespace(), balancing), "\n"))
 		}
 	}
 	return b.String(), nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/culvertnet/culvert/ipvs"
 	"github.com/culvertnet/culvert/nft"
 	"github.com/culvertnet/culvert/overlay"
 )
@@ -15,6 +16,7 @@ type Kind string
 const (
 	OverlayChange Kind = "overlay"
 	RulesChange   Kind = "rules"
+	BalanceChange Kind = "ipvs"
 )
 
 // Change is one change of a plan, for programs and people.
@@ -23,7 +25,7 @@ type Change struct {
 	// Namespace is the tenant namespace, empty for the host's own.
 	Namespace string `json:"namespace"`
 	Kind      Kind   `json:"kind"`
-	// Text is the object in iproute2's or nft's words.
+	// Text is the object in iproute2's, nft's or ipvsadm's words.
 	Text string `json:"text"`
 }
 
@@ -37,8 +39,11 @@ func (c Change) String() string {
 	if c.Namespace != "" {
 		b.WriteString(c.Namespace + ": ")
 	}
-	if c.Kind == RulesChange {
+	switch c.Kind {
+	case RulesChange:
 		b.WriteString("nft ")
+	case BalanceChange:
+		b.WriteString("ipvs ")
 	}
 	return b.String() + c.Text
 }
@@ -79,8 +84,13 @@ func (p Plan) Changes() []Change {
 	for _, r := range p.Rules {
 		out = append(out, rulesChanges(r.Place, r.Plan)...)
 	}
+	var later []Change
+	for _, b := range p.Balancing {
+		out = append(out, balanceChanges(b.Place, b.Plan.Steps)...)
+		later = append(later, balanceChanges(b.Place, b.Plan.Later)...)
+	}
 	out = append(out, overlayChanges(p.Overlay.Attach(), p.Overlay.Release())...)
-	return append(out, guard...)
+	return append(append(out, guard...), later...)
 }
 
 // Lines returns a line for each change, in the order in which they are made.
@@ -120,15 +130,23 @@ func overlayChanges(phases ...[]overlay.Step) []Change {
 func rulesChanges(place overlay.Place, p nft.Plan) []Change {
 	var out []Change
 	for _, l := range p.Lines {
-		out = append(out, rulesChange(place, l))
+		out = append(out, signedChange(place, RulesChange, l))
 	}
 	return out
 }
 
-// rulesChange reads a line of the nft room, "+ ip counter snat": its sign is the verb.
-func rulesChange(place overlay.Place, line string) Change {
+func balanceChanges(place overlay.Place, steps []ipvs.Step) []Change {
+	var out []Change
+	for _, s := range steps {
+		out = append(out, signedChange(place, BalanceChange, s.String()))
+	}
+	return out
+}
+
+// signedChange reads a line of the nft or the ipvs room, "+ ip counter snat": its sign is the verb.
+func signedChange(place overlay.Place, kind Kind, line string) Change {
 	sign, text, _ := strings.Cut(line, " ")
-	c := Change{overlay.Change, string(place), RulesChange, text}
+	c := Change{overlay.Change, string(place), kind, text}
 	for verb, s := range signs {
 		if s == sign {
 			c.Verb = verb

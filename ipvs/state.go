@@ -153,6 +153,15 @@ func (d Daemon) String() string {
 	return text
 }
 
+// Forget returns the state without what hangs on a device that is about to be made anew.
+func Forget(s State, device string) State {
+	s.Daemons = slices.Clone(s.Daemons)
+	for i, d := range s.Daemons {
+		s.Daemons[i].deaf = d.deaf || d.Device == device
+	}
+	return s
+}
+
 // Setting is a parameter below net.ipv4.vs.
 type Setting struct{ Name, Value string }
 

@@ -17,13 +17,13 @@ func Tools() script.Tools {
 }
 
 // Converge plans the host and applies the plan.
-func Converge(_ context.Context, site lab.Site) error {
+func Converge(ctx context.Context, site lab.Site) error {
 	return with(site, func(a *agent.Agent) error {
 		plan, err := plan(a, site)
 		if err != nil {
 			return err
 		}
-		return a.Apply(plan)
+		return errors.Join(a.Apply(plan), a.Settle(ctx, plan))
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/culvertnet/culvert/ipvs"
 	"github.com/culvertnet/culvert/lab/live"
 	"github.com/culvertnet/culvert/lab/script"
 )
@@ -16,6 +17,14 @@ func TestVIP(t *testing.T) { play(t, "vip") }
 func TestPackets(t *testing.T) { play(t, "packets") }
 
 func TestIsolation(t *testing.T) { play(t, "isolation") }
+
+// TestBalancer needs IPVS, which not every kernel has.
+func TestBalancer(t *testing.T) {
+	if err := ipvs.Load(); err != nil {
+		t.Skip("needs IPVS: ", err)
+	}
+	play(t, "balancer")
+}
 
 // play plays the scenarios of a folder.
 func play(t *testing.T, folder string) {
