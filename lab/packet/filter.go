@@ -33,6 +33,7 @@ tcp, udp, sctp, icmp         transport (icmp is both families)
 src=, dst=, addr=PREFIX      source, destination, either; an address or a prefix
 private                      source or destination is private (RFC 1918, RFC 6598, RFC 4193)
 sport=, dport=, port=A[-B]   TCP, UDP and SCTP ports
+odd                          the source port is odd
 id=A[-B]                     ICMP echo id
 type=N[-M], code=N[-M]       ICMP type and code
 mtu=A[-B]                    of ICMP "fragmentation needed" and "packet too big"
@@ -104,6 +105,7 @@ var flagTerms = map[string]func(*Packet) bool{
 	"udp":      func(p *Packet) bool { return p.Protocol == UDP },
 	"sctp":     func(p *Packet) bool { return p.Protocol == SCTP },
 	"icmp":     isICMP,
+	"odd":      func(p *Packet) bool { return hasPorts(p) && p.SourcePort%2 == 1 },
 	"syn":      func(p *Packet) bool { return p.Flags&SYN != 0 },
 	"rst":      func(p *Packet) bool { return p.Flags&RST != 0 },
 	"fin":      func(p *Packet) bool { return p.Flags&FIN != 0 },

@@ -1,6 +1,8 @@
 package script
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"maps"
 	"net/netip"
@@ -14,7 +16,7 @@ import (
 
 // packetOptions are those of crafted packets.
 var packetOptions = []string{
-	"ttl", "df", "count", "flags", "type", "code", "id", "size", "mtu", "about", "quote", "echo", "chunk", "tag", "init", "datagram", "cut", "pieces", "overlap", "target", "says",
+	"ttl", "df", "count", "flags", "type", "code", "id", "size", "mtu", "about", "quote", "echo", "chunk", "tag", "init", "datagram", "cut", "pieces", "overlap", "target", "says", "hex", "damaged",
 }
 
 var protocols = map[string]packet.Protocol{"udp": packet.UDP, "tcp": packet.TCP, "sctp": packet.SCTP, "icmp": packet.ICMP}
@@ -120,6 +122,9 @@ func (s *stage) crafted(args []string, opts options) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := opts.damage(raw); err != nil {
+			return nil, err
+		}
 		pieces, err := opts.pieces(raw)
 		if err != nil {
 			return nil, err
@@ -158,10 +163,37 @@ func (o options) craft(spec *packet.Spec) (codes [2]uint16, err error) {
 	spec.Tag, spec.InitTag = uint32(values["tag"]), uint32(values["init"])
 	spec.Payload = make([]byte, values["size"])
 	spec.DontFragment = o.has("df")
+	if o.has("hex") {
+		if spec.Payload, err = hex.DecodeString(o["hex"]); err != nil {
+			return codes, mistakef("%q: want bytes as two hexadecimal digits each", o["hex"])
+		}
+	}
 	if o.has("echo") {
 		spec.Payload = traffic.Datagram(uint64(values["datagram"]), values["size"])
 	}
 	return codes, nil
+}
+
+// damage spoils a checksum of an ICMP packet with an IPv4 header of 20 bytes: its own, or that of the header it quotes. Its own is
+// made right for that again.
+func (o options) damage(raw []byte) error {
+	const icmp, quotation = 20, 28
+	switch o["damaged"] {
+	case "":
+		return nil
+	case "outer":
+		raw[icmp+2] ^= 0xff
+		return nil
+	case "quoted":
+		if len(raw) < quotation+20 {
+			return mistakef("damaged=quoted: nothing is quoted; use about=CAPTURE")
+		}
+		raw[quotation+10] ^= 0xff
+		copy(raw[icmp+2:], []byte{0, 0})
+		binary.BigEndian.PutUint16(raw[icmp+2:], packet.Checksum(raw[icmp:]))
+		return nil
+	}
+	return mistakef("damaged=%s: want outer or quoted", o["damaged"])
 }
 
 // quote puts the last packet of a capture into an ICMP error: the header and 8 bytes (RFC 792), or as many bytes as wanted.

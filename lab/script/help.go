@@ -53,6 +53,7 @@ Traffic
                         cut=BYTES [pieces=3,1,2] [overlap=BYTES] [datagram=ID]: in fragments, those named, in that order;
                         overlap bytes of each but the first are in the one before too
                         target=ADDR [says=MAC]: neighbour discovery about an address (type=135 or 136, ttl=255)
+                        hex=BYTES: the payload. damaged=outer|quoted: ICMP's checksum, or a quoted IPv4 header's, is wrong
   frame VM MAC udp|tcp|sctp|icmp SRC[:PORT] DST[:PORT] [options of inject]
                         send crafted packets out of a VM's NIC with that MAC
   arp VM MAC ADDR TARGET [says=MAC] [reply] [count=N]
@@ -61,6 +62,8 @@ Traffic
                         send crafted packets to a host's underlay address in VXLAN, from any address, VNI and router MAC
   meanwhile NAME send|ping|inject|frame ...
                         repeat the command beside all that follows
+  meanwhile NAME open ...
+                        open a flow beside all that follows; finish waits until it is open
   finish NAME... [any]  end that; a turn that failed is a failure, unless any says that some may
 
 Evidence
@@ -77,6 +80,13 @@ Evidence
   gained NODE counter|conntrack|snmp NAME OP N
                         what was added since mark
   counters NODE         print all counters of a node
+  endpoints CAPTURE OP N [FILTER]
+                        how many different sources the captured packets have: address and port, or echo id
+  expires NODE OP SECONDS WORD...
+                        how long the one conntrack entry lives that has all the words, such as udp sport=2101
+  sysctl NODE NAME [= VALUE|== VALUE]
+                        set a kernel parameter of a node's namespace for times that a test cannot wait for, compare or
+                        print it; NAME is as in net/ipv4/ipfrag_time
   entries NODE          print the conntrack entries of a node
   eventually D [!] COMMAND ...
                         repeat a command until it succeeds, at most for the time D

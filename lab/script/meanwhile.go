@@ -34,8 +34,10 @@ func (s *stage) meanwhile(c call) error {
 	switch {
 	case s.backgrounds[name] != nil:
 		return mistakef("the name %s is taken", name)
+	case c.args[1] == "open":
+		return s.openMeanwhile(c)
 	case run == nil:
-		return mistakef("%s cannot go on meanwhile: want send, ping, inject or frame", c.args[1])
+		return mistakef("%s cannot go on meanwhile: want open, send, ping, inject or frame", c.args[1])
 	}
 	turn := func() error {
 		return run(s, call{ctx: c.ctx, args: c.args[2:], stdout: io.Discard, read: c.read})
@@ -47,6 +49,19 @@ func (s *stage) meanwhile(c call) error {
 	b := &background{stop: make(chan struct{})}
 	s.backgrounds[name] = b
 	b.done.Go(func() { b.repeat(turn) })
+	return nil
+}
+
+// openMeanwhile opens a flow, once, beside all that follows.
+func (s *stage) openMeanwhile(c call) error {
+	b := &background{stop: make(chan struct{})}
+	s.backgrounds[c.args[0]] = b
+	b.done.Go(func() {
+		b.turns = 1
+		if b.last = s.openFlow(call{ctx: c.ctx, args: c.args[2:], stdout: io.Discard, read: c.read}); b.last != nil {
+			b.failed = 1
+		}
+	})
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"net/netip"
 	"strings"
 
 	"github.com/culvertnet/culvert/lab/packet"
@@ -71,4 +72,33 @@ func (s *stage) captured(c call) error {
 		}
 	}
 	return want.check("number of packets", count)
+}
+
+// endpoints counts the different sources of captured packets.
+func (s *stage) endpoints(c call) error {
+	if len(c.args) < 3 {
+		return mistakef("usage: endpoints CAPTURE OP N [FILTER]")
+	}
+	capture := s.captures[c.args[0]]
+	if capture == nil {
+		return mistakef("no capture is named %s", c.args[0])
+	}
+	want, err := parseComparison(c.args[1], c.args[2])
+	if err != nil {
+		return err
+	}
+	filter, err := filterOf(c.args[3:])
+	if err != nil {
+		return err
+	}
+	sources := map[netip.AddrPort]int{}
+	for _, p := range capture.Packets() {
+		if filter.Match(p) {
+			sources[netip.AddrPortFrom(p.Source, p.SourcePort+p.ID)]++ // one of the two is zero
+		}
+	}
+	for source, n := range sources {
+		c.printf("%s %d", source, n)
+	}
+	return want.check("number of endpoints", len(sources))
 }

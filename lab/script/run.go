@@ -26,7 +26,8 @@ func init() {
 		"flows": (*stage).countFlows, "close": (*stage).closeFlows, "ping": (*stage).ping, "trace": (*stage).trace, "inject": (*stage).inject,
 		"frame": (*stage).frame, "arp": (*stage).arp, "vxlan": (*stage).vxlanCommand,
 		"capture": (*stage).capture, "captured": (*stage).captured,
-		"mark": (*stage).mark, "counter": (*stage).counter, "conntrack": (*stage).conntrack, "snmp": (*stage).snmp, "gained": (*stage).gained,
+		"mark": (*stage).mark, "counter": (*stage).counter, "conntrack": (*stage).conntrack, "snmp": (*stage).snmp, "endpoints": (*stage).endpoints,
+		"expires": (*stage).expires, "sysctl": (*stage).sysctl, "gained": (*stage).gained,
 		"counters": (*stage).counters, "entries": (*stage).entries,
 		"eventually": (*stage).eventually, "meanwhile": (*stage).meanwhile, "finish": (*stage).finish, "say": (*stage).say,
 	}
