@@ -17,14 +17,15 @@ type Field int
 
 // The fields. In keys of several fields each is padded to four bytes.
 const (
-	IPv4     Field = iota // an IPv4 address
-	IPv6                  // an IPv6 address
-	MAC                   // an Ethernet address
-	Port                  // a transport port, 0-65535
-	Protocol              // an IP protocol number, 0-255
-	ICMPType              // an ICMP type, 0-255
-	Mark                  // a number of four bytes, in the host's byte order: a mark, a slot
-	Device                // a device's name, 16 bytes
+	IPv4      Field = iota // an IPv4 address
+	IPv6                   // an IPv6 address
+	MAC                    // an Ethernet address
+	Port                   // a transport port, 0-65535
+	Protocol               // an IP protocol number, 0-255
+	ICMPType               // an ICMP type, 0-255
+	Mark                   // a number of four bytes, in the host's byte order: a mark, a slot
+	Device                 // a device's name, 16 bytes
+	Direction              // a direction of a flow in conntrack
 )
 
 // fields holds what is known of every field: the kernel's size in bytes and nft's type.
@@ -32,14 +33,15 @@ var fields = [...]struct {
 	size int
 	typ  nftables.SetDatatype
 }{
-	IPv4:     {4, nftables.TypeIPAddr},
-	IPv6:     {16, nftables.TypeIP6Addr},
-	MAC:      {6, nftables.TypeEtherAddr},
-	Port:     {2, nftables.TypeInetService},
-	Protocol: {1, nftables.TypeInetProto},
-	ICMPType: {1, nftables.TypeICMPType},
-	Mark:     {4, nftables.TypeMark},
-	Device:   {unix.IFNAMSIZ, nftables.TypeIFName},
+	IPv4:      {4, nftables.TypeIPAddr},
+	IPv6:      {16, nftables.TypeIP6Addr},
+	MAC:       {6, nftables.TypeEtherAddr},
+	Port:      {2, nftables.TypeInetService},
+	Protocol:  {1, nftables.TypeInetProto},
+	ICMPType:  {1, nftables.TypeICMPType},
+	Mark:      {4, nftables.TypeMark},
+	Device:    {unix.IFNAMSIZ, nftables.TypeIFName},
+	Direction: {1, nftables.TypeCTDir},
 }
 
 // format prints the value of one field.
@@ -58,6 +60,8 @@ func (f Field) format(b []byte) string {
 		return fmt.Sprintf("%q", strings.TrimRight(string(b[:unix.IFNAMSIZ]), "\x00"))
 	case Protocol:
 		return name(protocolNames, b[0])
+	case Direction:
+		return [...]string{"original", "reply"}[b[0]&1]
 	case ICMPType:
 		return name(icmpTypeNames, b[0])
 	}

@@ -105,6 +105,7 @@ func withVIPs() topology.Tenant {
 	t := hypervisor()
 	hv2 := t.Peers[0]
 	t.NAT.Sources = nil
+	t.MaxEntries = 100_000
 	t.Interfaces = []config.Interface{
 		{Name: "vm-a", Device: "tap-a", MAC: vmMAC, Addresses: []netip.Addr{vmA, vmA6}},
 		{Name: "vm-c", Device: "tap-c", MAC: config.MAC{0x52, 0x54, 0, 0, 0, 0x0c}, Addresses: []netip.Addr{vmC, vmC6}},

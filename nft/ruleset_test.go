@@ -20,7 +20,7 @@ var chapters = []struct {
 		"owns 3072-3135. edge1 is an edge alone. With `portsPerInterface`, the chain srcnat has two rules instead of its first: `ip saddr map @blocks` " +
 		"for sources with one block, and `ip saddr . jhash ... map @source_slots` for those with several.", hypervisor},
 	{"Hypervisor with virtual IPs", "The same host, of a tenant that has virtual IPs of both families: 10.0.0.12, fd00::12 and VMs of hv2 have one each, 10.0.0.13 and " +
-		"fd00::13 have two. What stands here for virtual IPs is there if the tenant has one of the family, on any host; what stands here for `shared` is there if " +
+		"fd00::13 have two. The tenant may have 100000 conntrack entries. What stands here for virtual IPs is there if the tenant has one of the family, on any host; what stands here for `shared` is there if " +
 		"some private address has several.", withVIPs},
 	{"Host of backends", "The first hypervisor again, of a tenant with load balancers: one on 45.86.152.23, port 443, which the NAT gateway has too, one on 45.86.152.50, whose only backend drains, " +
 		"one on 2001:db8::50. Nodes are lb5 and lb6; this host hands what lands here to lb6.", backendHost},
@@ -77,6 +77,11 @@ var purposes = map[string]string{
 	"ip6 dstnat":       "As for IPv4.",
 	"ip6 srcnat":       "New flows of a private address with several virtual IPs leave from the first. Nothing else of IPv6 is translated by conntrack.",
 	"ip6 output":       "As for IPv4.",
+	"inet refuse": "Here if the tenant has a maximum of conntrack entries, for both families together. A chain of the type nat sees the first packet of each flow alone. While the tenant is full, a VM's " +
+		"new flows are refused here, as no answer is possible from the hooks that know of all flows; one a second passes to see whether there is room again.",
+	"inet leaving": "Counts a sample of new flows, when nothing but source NAT comes behind: one of 256 here, at random, up to 390 of them. When the sample is full, the tenant is. A sample is exact to about " +
+		"one in the square root of its size. The kernel leaves TCP connections out that are closed, though their entries stay for a while.",
+	"inet arriving": "The same for flows that end in this namespace.",
 	"ip guard": "VXLAN is for the fleet's other hosts. Whoever else sends to its port, on whatever address of the host, is dropped ahead of connection tracking. On an edge the port also passes by in the " +
 		"traffic of VMs, so only what is for the host itself counts. Addresses can be forged: the underlay must not let in packets from outside with the hosts' addresses.",
 	"ip6 guard": "As for IPv4.",
@@ -108,6 +113,7 @@ var meanings = map[Counter][3]string{
 	Untranslated:   {"packets of flows that began inside the tenant and would now leave, dropped", "a VM's address has left the fleet and others still talk to it", "nothing; it ends when they give up"},
 	NoBlock:        {"new flows whose source has no ports, dropped", "never, unless rules and maps differ", "run `culvert plan`; report it if the plan is empty"},
 	Exhausted:      {"packets of flows that have found no free port towards their destination three times, or six if a block of the host has more than 128 ports, refused: the VM is told (ICMP 3/13)", "a VM, or the VMs of a host together, have used up the block towards one destination", "give more ports, or portsPerInterface so that one VM does not use up the others'"},
+	ConntrackFull:  {"packets of new flows beyond the tenant's maximum of conntrack entries on the host (`conntrack.max`), dropped; most VMs are told (ICMP 3/13)", "a VM opens very many flows, or scans", "look at the tenant's flows with `conntrack -L`; raise the maximum if they are right"},
 	OwnTraffic:     {"packets of the namespace itself for the outside, dropped", "hops that ran out, answers to forged sources: a little", "nothing"},
 	ForeignSource:  {"packets from the overlay for the outside without a public address of the tenant, dropped", "a hypervisor leaks private packets, or somebody forges VXLAN", "look at the hypervisor's rules"},
 	Outsider:       {"packets to the host's VXLAN port from addresses that are no host of the fleet, dropped", "a scan, a host that has left the fleet or is `state: down` and does not know, or an attack", "compare the fleets of the hosts; close the port to strangers at the border of the underlay"},

@@ -53,7 +53,11 @@ func Desired(t topology.Tenant) []Table {
 			b.spoofing6(&tables[i])
 		}
 	}
-	return append(tables, b.arp())
+	tables = append(tables, b.arp())
+	if t.MaxEntries > 0 {
+		tables = append(tables, b.maximum())
+	}
+	return tables
 }
 
 // ours lets pass what comes from the fabric's own devices. Whatever other device is in the namespace is a VM's.

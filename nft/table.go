@@ -23,6 +23,7 @@ type Family byte
 const (
 	ARPFamily    Family = unix.NFPROTO_ARP
 	NetdevFamily Family = unix.NFPROTO_NETDEV
+	InetFamily   Family = unix.NFPROTO_INET // IPv4 and IPv6 together
 	IPv4Family   Family = unix.NFPROTO_IPV4
 	IPv6Family   Family = unix.NFPROTO_IPV6
 )
@@ -34,6 +35,8 @@ func (f Family) String() string {
 		return "arp"
 	case NetdevFamily:
 		return "netdev"
+	case InetFamily:
+		return "inet"
 	case IPv4Family:
 		return "ip"
 	case IPv6Family:
@@ -148,6 +151,12 @@ func (b Base) priorityName() string {
 		return "raw + 10"
 	case priorityFilter:
 		return "filter"
+	case priorityRefuse:
+		return "mangle"
+	case priorityCount:
+		if b.Hook == Postrouting { // source NAT has no name elsewhere
+			return "srcnat - 10"
+		}
 	case priorityDestNAT:
 		return "dstnat"
 	case priorityMarked:

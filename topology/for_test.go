@@ -244,3 +244,12 @@ tenants:
 		t.Errorf("nowhere is %v in %v", tenant.Nowhere, tenant.Overlay)
 	}
 }
+
+// TestMaxEntries shows that a tenant's maximum reaches its hosts, and no other tenant's.
+func TestMaxEntries(t *testing.T) {
+	fleet := parse(t, "portsPerHost: 1024}", "portsPerHost: 1024}\n    conntrack: {max: 2000}")
+	host := compute(t, fleet, allocate(t, nil, fleet), "hv1")
+	if acme, blue := host.tenant("acme").MaxEntries, host.tenant("blue").MaxEntries; acme != 2000 || blue != 0 {
+		t.Errorf("acme may have %d entries and blue %d, want 2000 and 0", acme, blue)
+	}
+}

@@ -44,6 +44,8 @@ type Tenant struct {
 	Unreachable []netip.Addr
 	// Timeouts are those of connection tracking; zero means the default.
 	Timeouts config.Timeouts
+	// MaxEntries is how many entries connection tracking may have; zero stands for the kernel's own maximum.
+	MaxEntries int
 	// NAT is nil for a tenant without a NAT gateway.
 	NAT *NAT
 	// VIPs are all of the tenant's virtual IPs of both families, in the fleet's order.
