@@ -31,7 +31,7 @@ var arrows = map[string][]string{
 	"nft":      {"config", "portmap", "topology", "netns"},
 	"ipvs":     {"config", "portmap", "topology", "netns"},
 	"agent":    {"health", "config", "portmap", "topology", "netns", "overlay", "nft", "ipvs", "source", "trigger"},
-	"lab":      {"config", "portmap", "topology", "netns", "agent"},
+	"lab":      {"config", "portmap", "topology", "netns", "agent", "source"},
 	"cmd":      {anything},
 	"tests":    {anything},
 }

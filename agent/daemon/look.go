@@ -100,6 +100,11 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 	for _, c := range plan.Changes() {
 		at(strings.TrimPrefix(c.Namespace, topology.NamespacePrefix), func(o *outcome) { o.changes = append(o.changes, c) })
 	}
+	for _, step := range plan.Overlay.Steps {
+		if _, ok := step.Object.(overlay.Port); ok && step.Verb == overlay.Add {
+			at(tenantAt(step.Place), func(o *outcome) { o.came = true })
+		}
+	}
 	for _, w := range plan.Overlay.Waiting {
 		at(tenantAt(w.Place), func(o *outcome) { o.waiting = append(o.waiting, w.Device) })
 	}

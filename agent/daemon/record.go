@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"slices"
 	"time"
 
 	"github.com/culvertnet/culvert/agent"
@@ -12,10 +11,11 @@ import (
 const (
 	// calm is the shortest; it also lets a storm of notifications end in one look.
 	calm = 20 * time.Millisecond
-	// share keeps looks that are asked for all the time from taking more than a quarter of a processor.
+	// share keeps looks that are asked for all the time and find nothing from taking more than a quarter of a processor.
 	share = 3
-	// fight is the longest time between looks when each finds something to do: somebody else writes the same things.
-	fight = 500 * time.Millisecond
+	// longest is what it comes to when looks take long, or when each finds something to do because somebody else writes the
+	// same things: what is broken is seen to within a second.
+	longest = 500 * time.Millisecond
 	// firstRetry doubles with each failure, up to lastRetry.
 	firstRetry, lastRetry = 100 * time.Millisecond, time.Minute
 )
@@ -55,6 +55,8 @@ func (r *record) want(t *topology.Tenant, now time.Time) {
 // outcome is what a look did to one tenant.
 type outcome struct {
 	changes []agent.Change
+	// came is true if a VM's device was there to be attached.
+	came    bool
 	waiting []string
 	err     error
 }
@@ -72,9 +74,8 @@ const (
 
 // cause finds out why the look had something to do.
 func (r *record) cause(o outcome, first bool) cause {
-	gone := func(device string) bool { return !slices.Contains(o.waiting, device) }
 	switch {
-	case r.settled && slices.ContainsFunc(r.Waiting, gone):
+	case r.settled && o.came:
 		return causeDevice
 	case r.settled:
 		return causeDrift
@@ -101,9 +102,12 @@ func (r *record) take(o outcome, why cause, generation string, started, now time
 	} else {
 		r.rounds = 0
 	}
-	pause := max(calm, share*now.Sub(started))
-	if r.rounds > 1 {
-		pause = max(pause, min(calm<<min(r.rounds, 10), fight))
+	pause := calm
+	switch {
+	case r.rounds == 0:
+		pause = min(max(calm, share*now.Sub(started)), longest)
+	case r.rounds > 1:
+		pause = min(calm<<min(r.rounds, 10), longest)
 	}
 	r.Waiting = o.waiting
 	if o.err != nil {

@@ -76,14 +76,14 @@ func TestCauses(t *testing.T) {
 		}
 	}
 	waiting, came := outcome{waiting: []string{"tap-a", "tap-b"}}, writes
-	came.waiting = []string{"tap-b"}
+	came.came, came.waiting = true, []string{"tap-b"}
 	step("first", broken, causeFleet)
 	step("again", waiting, causeRetry)
 	if r.State != Waiting {
 		t.Errorf("state %s", r.State)
 	}
 	step("a device came", came, causeDevice)
-	step("somebody changed something", came, causeDrift)
+	step("somebody changed something", writes, causeDrift)
 	if r.Drift != 1 || r.Repaired == nil || !slices.Equal(r.Repaired.Changes, []string{"+ route 10.0.0.1/32 dev tap-a"}) {
 		t.Errorf("drift %d, repaired %+v", r.Drift, r.Repaired)
 	}
@@ -105,7 +105,7 @@ func TestFight(t *testing.T) {
 	for ; now.Before(epoch.Add(10 * time.Second)); looks++ {
 		r.look(writes, now)
 		r.ask(now) // the kernel tells of every write
-		if wait := r.due.Sub(now); wait > fight {
+		if wait := r.due.Sub(now); wait > longest {
 			t.Fatalf("look %d comes %v after the one before", looks, wait)
 		}
 		now = r.due

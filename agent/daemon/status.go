@@ -53,15 +53,15 @@ type Tenant struct {
 	// Generation is the fleet that the tenant was made to be like last.
 	Generation string `json:"generation"`
 	// Looked is when the kernel was compared with the fleet last.
-	Looked time.Time `json:"looked"`
+	Looked time.Time `json:"looked,omitzero"`
 	// Changed is when something was written last, Took how long that look with its writes took; both zero if nothing has been.
-	Changed time.Time     `json:"changed"`
-	Took    time.Duration `json:"tookNanoseconds"`
+	Changed time.Time     `json:"changed,omitzero"`
+	Took    time.Duration `json:"tookNanoseconds,omitzero"`
 	// Waiting are devices that are not there.
-	Waiting []string `json:"waiting"`
+	Waiting []string `json:"waiting,omitempty"`
 	// Error is why the last try failed; nil if it did not. Retry is when the next one is due.
 	Error *Incident `json:"error"`
-	Retry time.Time `json:"retry"`
+	Retry time.Time `json:"retry,omitzero"`
 	// Drift counts changes that undid what others had done.
 	Drift int `json:"drift"`
 	// Repaired is what was repaired last.
@@ -78,7 +78,7 @@ type Incident struct {
 type Convergence struct {
 	Generation string        `json:"generation"`
 	At         time.Time     `json:"at"`
-	Took       time.Duration `json:"tookNanoseconds"`
+	Took       time.Duration `json:"tookNanoseconds,omitzero"`
 }
 
 // Repair is drift that was undone.

@@ -13,7 +13,7 @@ import (
 
 // Tools is what scenarios need of the agent.
 func Tools() script.Tools {
-	return script.Tools{Converge: Converge, Cleanup: Cleanup, Changes: Changes, Counters: Counters, Watch: Watch}
+	return script.Tools{Converge: Converge, Cleanup: Cleanup, Changes: Changes, Counters: Counters, Watch: Watch, Daemon: startDaemon}
 }
 
 // Converge plans the host and applies the plan.

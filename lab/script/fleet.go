@@ -39,7 +39,7 @@ func (s *stage) up(c call, file string, bare bool, opts options) error {
 	if s.lab != nil {
 		return mistakef("the lab is up")
 	}
-	how := lab.Options{Name: s.name, Converge: s.tools.Converge, Sick: s.health.sick}
+	how := lab.Options{Name: s.name, Converge: s.convergeSite, Sick: s.health.sick}
 	var errs [2]error
 	how.UnderlayMTU, errs[0] = opts.number("mtu", 0)
 	how.VMMTU, errs[1] = opts.number("vmmtu", 0)

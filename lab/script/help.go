@@ -14,6 +14,15 @@ const Help = `The lab
   apply [HOST...]       converge all hosts, or those named, once more
   cleanup HOST...       remove from the hosts all that is ours
   changes HOST OP N     a plan for the host has that many changes; prints them
+  daemon start|stop HOST...
+                        let the hosts' daemons run, from the fleet as it is; from then on fleet and apply go through them and
+                        wait for them. A host without one converges when it is told to
+  daemon status HOST    print how it is
+  drift HOST OP N       so many changes of the daemon undid what others had done
+  repaired HOST WORDS   the last thing that the daemon did to undo what others had done has these words
+  damage NODE rules | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX | sysctl PATH VALUE | name
+                        do what a careless hand does: flush all rules, delete, set down or change one thing, take the
+                        namespace's name away
   blocks [TENANT]       print who owns which ports, a line each
   plug VM, unplug VM    give a VM its NIC, take it away
   pin EDGE TENANT PUBLIC HOST

@@ -20,6 +20,7 @@ func init() {
 	commands = map[string]func(*stage, call) error{
 		"lab": (*stage).labCommand, "fleet": (*stage).changeFleet, "release": (*stage).release, "apply": (*stage).apply,
 		"cleanup": (*stage).cleanup, "changes": (*stage).changes, "blocks": (*stage).blocks,
+		"daemon": (*stage).daemonCommand, "drift": (*stage).drift, "repaired": (*stage).repaired, "damage": (*stage).damage,
 		"plug": (*stage).plug, "unplug": (*stage).unplug, "pin": (*stage).pin, "unpin": (*stage).unpin,
 		"watch": (*stage).watch, "sick": (*stage).wantSick,
 		"serve": (*stage).serve, "unserve": (*stage).unserve, "open": (*stage).openFlow, "fill": (*stage).fill, "send": (*stage).send, "saw": (*stage).saw,

@@ -36,8 +36,9 @@ type stage struct {
 
 	health healthChecks
 
-	mu    sync.Mutex // what goes on meanwhile looks flows up
-	flows map[string]*traffic.Filled
+	mu      sync.Mutex // what goes on meanwhile looks flows up
+	flows   map[string]*traffic.Filled
+	daemons map[string]Daemon // by host
 }
 
 // call is one command as it is called.
@@ -66,7 +67,7 @@ func newStage(tools Tools) *stage {
 	return &stage{
 		tools: tools, name: fmt.Sprintf("s%dx%d", os.Getpid(), stages.Add(1)),
 		flows: map[string]*traffic.Filled{}, captures: map[string]*traffic.Capture{}, servers: map[string]*traffic.Server{}, pins: map[pinned][]route{},
-		backgrounds: map[string]*background{},
+		backgrounds: map[string]*background{}, daemons: map[string]Daemon{},
 	}
 }
 
@@ -77,6 +78,7 @@ func (s *stage) close() error {
 		b.end()
 	}
 	s.backgrounds = map[string]*background{}
+	errs = append(errs, s.stopDaemons())
 	for _, f := range s.flows {
 		for _, flow := range f.Flows {
 			errs = append(errs, flow.Close())

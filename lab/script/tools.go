@@ -20,6 +20,8 @@ type Tools struct {
 	Counters func(ns *netns.NS) (map[string]uint64, error)
 	// Watch makes the health checks that are a host's and calls changed for every change of a verdict, until the context ends.
 	Watch func(ctx context.Context, site lab.Site, changed func(backend topology.BackendID, healthy bool, why error)) error
+	// Daemon starts a host's daemon, which waits for the first fleet. The site is valid during the call.
+	Daemon func(site lab.Site) (Daemon, error)
 	// Patience stretches all times of a scenario on a slow machine; 0 and 1 leave them as they are.
 	Patience int
 }

@@ -26,6 +26,8 @@ func TestBalancer(t *testing.T) {
 	play(t, "balancer")
 }
 
+func TestDaemon(t *testing.T) { play(t, "daemon") }
+
 // play plays the scenarios of a folder.
 func play(t *testing.T, folder string) {
 	t.Helper()

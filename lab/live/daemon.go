@@ -1,0 +1,125 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/culvertnet/culvert/agent/daemon"
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/lab"
+	"github.com/culvertnet/culvert/lab/script"
+	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/source"
+)
+
+// Daemon is a lab host's daemon, in this process.
+type Daemon struct {
+	*daemon.Daemon
+	feed   feed
+	host   *netns.NS
+	cancel context.CancelFunc
+	done   chan error
+	pushed int
+}
+
+// Start runs a host's daemon. It waits for its first fleet, which Push gives it.
+func Start(site lab.Site) (*Daemon, error) {
+	host, err := netns.Open(site.NS.Name())
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{feed: make(feed), host: host, done: make(chan error, 1)}
+	d.Daemon = daemon.New(daemon.Options{Host: host, Prefix: site.Prefix, Name: site.Host, Source: d.feed, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(context.Background())
+	d.cancel = cancel
+	go func() { d.done <- d.Run(ctx) }()
+	return d, nil
+}
+
+// startDaemon is [Start] for scenarios.
+func startDaemon(site lab.Site) (script.Daemon, error) { return Start(site) }
+
+// Push gives the daemon another fleet and waits until the host has converged to it.
+func (d *Daemon) Push(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock) error {
+	d.pushed++
+	generation := fmt.Sprint(d.pushed)
+	select {
+	case d.feed <- source.Snapshot{Fleet: fleet, Lock: lock, Generation: generation}:
+	case err := <-d.done:
+		d.done <- err
+		return fmt.Errorf("the daemon has ended: %w", err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	const patience = time.Minute
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if s := d.Daemon.Status(); s.Generation == generation && s.Converged != nil && s.Converged.Generation == generation && s.Healthy() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not converged within %s: %s", patience, d.Status())
+		case <-again.C:
+		}
+	}
+}
+
+// Drift is how many changes undid what others had done.
+func (d *Daemon) Drift() int { return d.Daemon.Status().Drift }
+
+// Repaired lists what was repaired last for each tenant and for the host itself.
+func (d *Daemon) Repaired() string {
+	s := d.Daemon.Status()
+	var out []string
+	if s.HostDrift != nil {
+		out = append(out, s.HostDrift.Changes...)
+	}
+	for _, t := range s.Tenants {
+		if t.Repaired != nil {
+			out = append(out, t.Repaired.Changes...)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// Status is the daemon's status in JSON.
+func (d *Daemon) Status() string {
+	text, err := json.MarshalIndent(d.Daemon.Status(), "", "  ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// Stop ends the daemon. The host stays as it is.
+func (d *Daemon) Stop() error {
+	d.cancel()
+	return errors.Join(<-d.done, d.host.Close())
+}
+
+// feed is a source of what is put into it.
+type feed chan source.Snapshot
+
+func (f feed) String() string { return "the lab" }
+
+// Run delivers until the context ends.
+func (f feed) Run(ctx context.Context, deliver func(source.Snapshot), _ func(error)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-f:
+			deliver(s)
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package script
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/lab"
+	"github.com/culvertnet/culvert/portmap"
+)
+
+// Daemon is a host's daemon that runs.
+type Daemon interface {
+	// Push gives it another fleet and waits until the host has converged to it.
+	Push(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock) error
+	// Drift is how many changes undid what others had done.
+	Drift() int
+	// Repaired is what it did last to undo what others had done, a line for each change.
+	Repaired() string
+	// Status is how it is, for people.
+	Status() string
+	// Stop ends it. The host stays as it is.
+	Stop() error
+}
+
+// daemonCommand starts and stops daemons, and prints how they are.
+func (s *stage) daemonCommand(c call) error {
+	const usage = "usage, after lab up and with an agent: daemon start|stop|status HOST..."
+	if len(c.args) < 2 || s.lab == nil || s.tools.Daemon == nil {
+		return mistakef(usage)
+	}
+	do, ok := map[string]func(call, string) error{"start": s.startDaemon, "stop": s.stopDaemon, "status": s.daemonStatus}[c.args[0]]
+	if !ok {
+		return mistakef(usage)
+	}
+	var errs []error
+	for _, host := range c.args[1:] {
+		errs = append(errs, do(c, host))
+	}
+	return errors.Join(errs...)
+}
+
+// startDaemon starts the host's daemon, which gets the fleet as it is now, and waits until the host has converged.
+func (s *stage) startDaemon(c call, host string) error {
+	if s.daemon(host) != nil {
+		return mistakef("the daemon of %s runs", host)
+	}
+	var d Daemon
+	err := s.site(host, func(site lab.Site) (err error) {
+		d, err = s.tools.Daemon(site)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.daemons[host] = d
+	s.mu.Unlock()
+	return d.Push(c.ctx, s.fleet, s.lock)
+}
+
+func (s *stage) stopDaemon(_ call, host string) error {
+	d := s.daemon(host)
+	if d == nil {
+		return mistakef("no daemon of %s runs", host)
+	}
+	s.mu.Lock()
+	delete(s.daemons, host)
+	s.mu.Unlock()
+	return d.Stop()
+}
+
+func (s *stage) daemonStatus(c call, host string) error {
+	d := s.daemon(host)
+	if d == nil {
+		return mistakef("no daemon of %s runs", host)
+	}
+	c.printf("%s", d.Status())
+	return nil
+}
+
+// drift says how many changes a daemon has made to undo what others did.
+func (s *stage) drift(c call) error {
+	if len(c.args) != 3 {
+		return mistakef("usage: drift HOST OP N")
+	}
+	d := s.daemon(c.args[0])
+	if d == nil {
+		return mistakef("no daemon of %s runs", c.args[0])
+	}
+	want, err := parseComparison(c.args[1], c.args[2])
+	if err != nil {
+		return err
+	}
+	if err := want.check("repaired changes", d.Drift()); err != nil {
+		return fmt.Errorf("%w:\n%s", err, d.Status())
+	}
+	return nil
+}
+
+// repaired says that the last thing that a daemon did to undo what others had done has the words.
+func (s *stage) repaired(c call) error {
+	if len(c.args) < 2 {
+		return mistakef("usage: repaired HOST WORDS")
+	}
+	d := s.daemon(c.args[0])
+	if d == nil {
+		return mistakef("no daemon of %s runs", c.args[0])
+	}
+	if words := strings.Join(c.args[1:], " "); !strings.Contains(d.Repaired(), words) {
+		return fmt.Errorf("%q was not repaired last, but:\n%s", words, d.Repaired())
+	}
+	return nil
+}
+
+func (s *stage) daemon(host string) Daemon {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.daemons[host]
+}
+
+// convergeSite converges a host: by its daemon, or once.
+func (s *stage) convergeSite(ctx context.Context, site lab.Site) error {
+	if d := s.daemon(site.Host); d != nil {
+		return d.Push(ctx, site.Fleet, site.Lock)
+	}
+	return s.tools.Converge(ctx, site)
+}
+
+func (s *stage) stopDaemons() error {
+	var errs []error
+	for _, d := range s.daemons {
+		errs = append(errs, d.Stop())
+	}
+	s.daemons = map[string]Daemon{}
+	return errors.Join(errs...)
+}
