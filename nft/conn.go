@@ -59,13 +59,21 @@ func lowDescriptor(c *netlink.Conn) error {
 // Close gives the sockets back.
 func (c *Conn) Close() error { return errors.Join(c.reader.CloseLasting(), c.writer.Close()) }
 
-// Apply carries out the plan in one transaction: on an error nothing has changed.
+// Apply carries out the plan in one transaction: on an error nothing has changed. Then it ends the flows of virtual IPs that
+// stand for another private address now, or for none; what fails there is not tried again.
 func (c *Conn) Apply(p Plan) error {
 	t := transaction{index: c.index}
 	for _, step := range p.steps {
 		step(&t)
 	}
-	return t.commit(c.writer)
+	if err := t.commit(c.writer); err != nil {
+		return err
+	}
+	var errs []error
+	for f, publics := range p.unbound {
+		errs = append(errs, c.endFlows(f, publics))
+	}
+	return errors.Join(errs...)
 }
 
 // index finds the index of a device of the namespace.

@@ -11,6 +11,8 @@ type Plan struct {
 	// Lines say what changes, one line each, in nft's words.
 	Lines []string
 	steps []func(*transaction)
+	// unbound are VIPs, as keys, whose flows end when the rules have changed.
+	unbound map[Family]map[string]bool
 }
 
 // Empty reports whether there is nothing to do.
@@ -56,6 +58,7 @@ func Diff(observed, desired []Table) Plan {
 			p.fill(*was, want)
 		}
 	}
+	p.unbind(observed, desired)
 	return p
 }
 

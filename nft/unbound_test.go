@@ -1,0 +1,67 @@
+package nft
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/mdlayher/netlink"
+
+	"github.com/culvertnet/culvert/topology"
+)
+
+// sharing is a hypervisor whose VM A has the virtual IPs given.
+func sharing(vips ...netip.Addr) topology.Tenant {
+	t := hypervisor()
+	t.NAT.Sources = nil
+	for _, v := range vips {
+		t.VIPs = append(t.VIPs, topology.VIP{Public: v, Private: vmA, Peer: t.Self, Local: true, Shared: len(vips) > 1})
+	}
+	return t
+}
+
+// TestUnboundFlowsEnd takes virtual IPs away while flows of them live, in both directions: those flows end, the others do not.
+func TestUnboundFlowsEnd(t *testing.T) {
+	l := newLot(t, sharing(vipA, vipC1, vipC2))
+	ports := map[netip.Addr]uint16{vipC1: 2101, vipC2: 2102} // or the flows would clash behind their translation
+	in := func(vip netip.Addr) frame { return reply(ports[vip]).with(func(f *frame) { f.destination = vip }) }
+	const toVM = "tap-a 02:63:76:ff:ff:fe>52:54:00:00:00:0a ttl 59 udp 198.51.100.1:443>10.0.0.12:"
+	l.expect(l.vx, []string{toVM + "2101"}, nil, in(vipC1))
+	l.expect(l.vx, []string{toVM + "2102"}, nil, in(vipC2))
+	l.expect(l.tap, []string{"vx100 02:63:76:00:00:01>02:63:76:00:00:03 ttl 63 udp 45.86.152.30:40000>198.51.100.1:443"}, nil, request(40000))
+	flows := func(want int) {
+		t.Helper()
+		if n := l.entries(); n != want {
+			t.Errorf("conntrack has %d entries, want %d", n, want)
+		}
+	}
+	flows(3)
+	l.become(Desired(sharing(vipA, vipC2)))
+	flows(2)
+	l.expect(l.vx, nil, counts{"ip/bounced": 1}, in(vipC1))
+	l.become(Desired(sharing(vipC1, vipC2)))
+	flows(1)
+	// The VM goes on, as somebody else.
+	l.expect(l.tap, []string{"vx100 02:63:76:00:00:01>02:63:76:00:00:03 ttl 63 udp 45.86.152.32:40000>198.51.100.1:443"}, nil, request(40000))
+	l.expect(l.vx, []string{toVM + "2102"}, nil, in(vipC2))
+	moved := sharing(vipC1, vipC2, vipA)
+	moved.VIPs[1].Private = vmC
+	l.become(Desired(moved))
+	flows(1)
+	l.become(Desired(hypervisor()))
+	flows(0)
+}
+
+// FuzzDecodeEntry reads conntrack entries of any content.
+func FuzzDecodeEntry(f *testing.F) {
+	ip, _ := netlink.MarshalAttributes([]netlink.Attribute{{Type: attrDestination4, Data: vipA.AsSlice()}})
+	tuple, _ := netlink.MarshalAttributes([]netlink.Attribute{{Type: netlink.Nested | attrTupleIP, Data: ip}})
+	good, _ := netlink.MarshalAttributes([]netlink.Attribute{{Type: netlink.Nested | attrTupleReply, Data: tuple}, {Type: attrID, Data: []byte{1, 2, 3, 4}}})
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, ends, err := decodeEntry(data, map[string]bool{key(vipA): true})
+		if slices.Equal(data, good) && (!ends || err != nil) {
+			t.Errorf("ends %v, %v", ends, err)
+		}
+	})
+}
