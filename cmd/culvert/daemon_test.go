@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/agent/daemon"
+	"github.com/culvertnet/culvert/trigger"
+)
+
+// status runs `culvert status` for a host.
+func (r *daemonRig) status(host string, words ...string) (string, error) {
+	out, err := r.command(host, append([]string{"status", "--socket", r.socket(host)}, words...)...).CombinedOutput()
+	return string(out), err
+}
+
+// TestDaemonStory has one daemon's life: it takes over, follows the files, refuses a bad fleet and keeps the good one, reloads,
+// repairs, ends, and the kernel goes on forwarding all the time.
+func TestDaemonStory(t *testing.T) {
+	r := newDaemonRig(t)
+	u := r.traffic()
+	p := r.start("hv2")
+	if s := p.converged(); s.Changes != 0 {
+		t.Errorf("taking over wrote %d things: %+v", s.Changes, s)
+	}
+	out, err := r.status("hv2")
+	if err != nil || !strings.Contains(out, "acme") || !strings.Contains(out, "converged") {
+		t.Errorf("status: %v\n%s", err, out)
+	}
+
+	r.push(strings.Replace(daemonFleet, "portsPerHost: 1024", "portsPerHost: 2048", 1))
+	if s := p.converged(); s.Changes == 0 || s.Drift != 0 {
+		t.Errorf("another fleet: %d changes, drift %d", s.Changes, s.Drift)
+	}
+	r.settled("hv2")
+	good := r.generation()
+
+	r.replace(r.fleet, strings.Replace(daemonFleet, "[hypervisor]", "[king]", 1))
+	s := p.eventually("refusing", func(s daemon.Status) bool { return s.Refused != nil })
+	if s.Generation != good || !strings.Contains(s.Refused.Error, `"king"`) {
+		t.Errorf("generation %s, refused %+v; want %s to stay", s.Generation, s.Refused, good)
+	}
+	out, err = r.status("hv2")
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out, "a newer fleet is refused") || !strings.Contains(out, "fleet.yaml:3:") {
+		t.Errorf("status: %v\n%s", err, out)
+	}
+	r.push(strings.Replace(daemonFleet, "portsPerHost: 1024", "portsPerHost: 2048", 1))
+	p.converged()
+
+	before := p.converged()
+	if err := p.cmd.Process.Signal(unix.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.eventually("reloaded", func(s daemon.Status) bool { return s.Tenants[0].Looked.After(before.Tenants[0].Looked) })
+
+	if err := p.end(unix.SIGTERM); err != nil {
+		t.Errorf("after SIGTERM: %v\n%s", err, p.log)
+	}
+	if out, err = r.status("hv2"); err == nil || !strings.Contains(out, "is it running?") {
+		t.Errorf("status without a daemon: %v\n%s", err, out)
+	}
+	r.settled("hv2")
+	u.finish()
+	for _, want := range []string{"level=INFO msg=started", `level=INFO msg=changed tenant=acme cause=fleet change="+ culvert-acme: `, `level=ERROR msg="fleet refused"`, "the kernel goes on forwarding"} {
+		if !strings.Contains(p.log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, p.log)
+		}
+	}
+}
+
+// TestDaemonKilled kills daemons at random moments while they follow changes of the fleet, a hundred times: flows lose nothing, and
+// the next daemon does the rest.
+func TestDaemonKilled(t *testing.T) {
+	kills := 100
+	if testing.Short() {
+		kills = 10
+	}
+	r := newDaemonRig(t)
+	u := r.traffic()
+	fleets := []string{
+		strings.ReplaceAll(daemonFleet, "portsPerHost: 1024", "portsPerHost: 4096"),
+		strings.Replace(daemonFleet, "natGateway: {addresses: [45.86.152.24], portsPerHost: 1024}", "virtualIPs: [{addresses: [45.86.152.24], interface: vm-z}]", 1),
+		daemonFleet[:strings.Index(daemonFleet, "  - name: blue")],
+		daemonFleet + "    timeouts: {udp: 200s}\n",
+	}
+	hosts := []string{"hv1", "hv2", "edge1"}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	partly := 0
+	for i := range kills {
+		r.push(fleets[i%len(fleets)])
+		host := hosts[i%len(hosts)]
+		p := r.start(host)
+		moment := time.NewTimer(time.Duration(random.IntN(int(r.patience / 100))))
+		<-moment.C
+		if err := p.end(unix.SIGKILL); err == nil {
+			t.Fatal("a daemon ended before it was killed", p.log)
+		}
+		if log := p.log.String(); strings.Contains(log, "msg=fleet") && !strings.Contains(log, "msg=converged") {
+			partly++
+		}
+	}
+	t.Logf("%d of %d were killed between the fleet and its convergence", partly, kills)
+	r.push(daemonFleet)
+	for _, host := range hosts {
+		p := r.start(host)
+		p.converged()
+		if err := p.end(unix.SIGTERM); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+		r.settled(host)
+	}
+	u.finish()
+	if partly == 0 {
+		t.Error("no daemon was killed during a change; the test shows nothing")
+	}
+}
+
+// witness hears all that is written in a host's namespaces.
+type witness struct {
+	*daemonRig
+	events chan trigger.Event
+	marks  int
+}
+
+func (r *daemonRig) witness(host string) *witness {
+	r.Helper()
+	w := &witness{daemonRig: r, events: make(chan trigger.Event, 10000)}
+	ns := r.open(host)
+	watch, err := trigger.Open(ns)
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, tenant := range []string{"acme", "blue"} {
+		if _, err := watch.ID(r.open(host + "/" + tenant)); err != nil {
+			r.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() {
+		done <- watch.Run(ctx, func(e trigger.Event) {
+			if e.Kind != trigger.Name || strings.HasPrefix(e.Name, r.name) {
+				w.events <- e
+			}
+		})
+	}()
+	r.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, watch.Close()); err != nil {
+			r.Error(err)
+		}
+	})
+	return w
+}
+
+// heard returns what has been written until now. A parameter that nobody needs is written last and ends it.
+func (w *witness) heard(host string) (out []string) {
+	w.Helper()
+	w.marks++
+	err := w.open(host).Do(func() error {
+		return os.WriteFile("/proc/sys/net/ipv4/conf/lo/proxy_arp", []byte(fmt.Sprint(w.marks%2)), 0)
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	mark := trigger.Event{Kind: trigger.Parameter, Space: trigger.Host, Device: "lo"}
+	for late := time.After(w.patience); ; {
+		select {
+		case e := <-w.events:
+			if e == mark {
+				return out
+			}
+			out = append(out, fmt.Sprintf("%s in namespace %d, device %q", e.Kind, e.Space, e.Device))
+		case <-late:
+			w.Fatal("the witness is deaf")
+		}
+	}
+}
+
+// TestDaemonRestart restarts a daemon with an unchanged fleet, cleanly and by force: nothing is written.
+func TestDaemonRestart(t *testing.T) {
+	r := newDaemonRig(t)
+	p := r.start("hv2")
+	p.converged()
+	u := r.traffic()
+	w := r.witness("hv2")
+	for i, signal := range []unix.Signal{unix.SIGTERM, unix.SIGKILL, unix.SIGKILL, unix.SIGTERM} {
+		_ = p.end(signal)
+		p = r.start("hv2")
+		if s := p.converged(); s.Changes != 0 {
+			t.Errorf("restart %d wrote %d things", i, s.Changes)
+		}
+	}
+	if written := w.heard("hv2"); len(written) > 0 {
+		t.Errorf("written: %q", written)
+	}
+	u.finish()
+	// The witness is no deaf one.
+	if out, err := p.culvert("hv2", "cleanup"); err != nil {
+		t.Fatal(err, out)
+	}
+	if written := w.heard("hv2"); len(written) == 0 {
+		t.Error("a cleanup was not heard")
+	}
+}
+
+// TestDaemonIdle wants a daemon that has nothing to do to take next to no processor time and to write nothing.
+func TestDaemonIdle(t *testing.T) {
+	r := newDaemonRig(t)
+	p := r.start("hv2")
+	p.converged()
+	w := r.witness("hv2")
+	before := p.processor()
+	const watched = 3 * time.Second
+	<-time.After(watched) // there is no event to wait for: nothing shall happen
+	if used := p.processor() - before; used > watched/100 {
+		t.Errorf("an idle daemon used %v of processor time in %v", used, watched)
+	}
+	if written := w.heard("hv2"); len(written) > 0 {
+		t.Errorf("written: %q", written)
+	}
+	if s := p.converged(); s.Changes != 0 {
+		t.Errorf("an idle daemon wrote %d things", s.Changes)
+	}
+}
+
+// processor is the time that the process has used (proc(5), stat, utime and stime in hundredths of a second).
+func (p *process) processor() time.Duration {
+	p.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		p.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	var user, system int
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		p.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// TestDaemonChurn pushes fleets at a rate of a thousand a minute: the daemon follows, and flows that they do not concern lose
+// nothing.
+func TestDaemonChurn(t *testing.T) {
+	changes := 250
+	if testing.Short() {
+		changes = 50
+	}
+	r := newDaemonRig(t)
+	p := r.start("hv2")
+	p.converged()
+	u := r.traffic()
+	const pace = time.Minute / 1000
+	next := time.NewTicker(pace)
+	defer next.Stop()
+	for i := range changes {
+		<-next.C
+		r.push(fmt.Sprintf("%s    timeouts: {udp: %ds}\n", daemonFleet, 200+i))
+	}
+	pushed := time.Now()
+	s := p.converged()
+	t.Logf("converged %v after the last of %d changes, %d things written", time.Since(pushed), changes, s.Changes)
+	u.finish()
+	r.settled("hv2")
+	if s.Changes < changes/10 || s.Drift != 0 {
+		t.Errorf("%d things written for %d changes, drift %d", s.Changes, changes, s.Drift)
+	}
+}
+
+// TestDaemonFailure has one tenant fail, whose VNI somebody else's device has: the others follow the fleet meanwhile, and the tenant does
+// when the device is gone.
+func TestDaemonFailure(t *testing.T) {
+	r := newDaemonRig(t)
+	foreign := strings.Fields("link add foreign type vxlan id 200 dstport 4789 local 192.0.2.2")
+	if out, err := r.culvert("hv2", "cleanup"); err != nil {
+		t.Fatal(err, out)
+	}
+	ip := func(words ...string) {
+		t.Helper()
+		if out, err := exec.Command("ip", append([]string{"-n", r.name + "-hv2"}, words...)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %q: %v: %s", words, err, out)
+		}
+	}
+	ip(foreign...)
+	p := r.start("hv2")
+	tenant := func(s daemon.Status, name string) daemon.Tenant {
+		for _, t := range s.Tenants {
+			if t.Name == name {
+				return t
+			}
+		}
+		return daemon.Tenant{}
+	}
+	s := p.eventually("failing in one tenant", func(s daemon.Status) bool {
+		return tenant(s, "blue").State == daemon.Failed && tenant(s, "acme").State == daemon.Converged
+	})
+	if e := tenant(s, "blue").Error; !strings.Contains(e.Error, "VNI 200") || s.Error != nil {
+		t.Errorf("error of the tenant %+v, of the host %+v", e, s.Error)
+	}
+	u := r.traffic()
+	r.push(strings.Replace(daemonFleet, "portsPerHost: 1024", "portsPerHost: 2048", 1))
+	generation := r.generation()
+	p.eventually("following in the other", func(s daemon.Status) bool {
+		return tenant(s, "acme").Generation == generation && tenant(s, "blue").State == daemon.Failed
+	})
+	ip("link", "del", "foreign")
+	p.converged()
+	r.settled("hv2")
+	u.finish()
+	if log := p.log.String(); !strings.Contains(log, "msg=recovered tenant=blue") || strings.Count(log, "msg=failed tenant=blue") != 1 {
+		t.Errorf("the log says a failure once, and its end:\n%s", log)
+	}
+}
