@@ -48,7 +48,8 @@ func Desired(t topology.Tenant) State {
 // destination is a backend as the listener's destination. Packets go there as they are, so it has the listener's port; the
 // backend's host translates it.
 func destination(b topology.Backend, port uint16) Destination {
-	d := Destination{Address: netip.AddrPortFrom(b.Address, port), Weight: b.Weight, Nominal: b.Weight}
+	nominal := max(b.Weight, 1) // its place in the table, equal on all nodes whatever weights they have seen
+	d := Destination{Address: netip.AddrPortFrom(b.Address, port), Weight: nominal, Nominal: nominal}
 	if !b.Serves() {
 		d.Weight = 0
 	}

@@ -29,6 +29,7 @@ func TestPlans(t *testing.T) {
 		{"to nothing", Desired(tenant()), State{}},
 		{"drain", Desired(tenant()), Desired(with(drain))},
 		{"drain on the only node", Desired(alone(tenant())), Desired(alone(with(drain)))},
+		{"weight 0", Desired(tenant()), Desired(with(func(b backends) backends { b[1].Weight = 0; return b }))},
 		{"end of a drain", Desired(with(drain)), Desired(tenant())},
 		{"removal after a drain", Desired(with(drain)), Desired(with(func(b backends) backends { return slices.Delete(b, 1, 2) }))},
 		{"other weight while it drains", Desired(with(drain)), Desired(with(func(b backends) backends { drain(b)[1].Weight = 5; return b }))},

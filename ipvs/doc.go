@@ -13,6 +13,9 @@
 //     a destination that is missing in the middle makes a plan remove and add again those after it. Their flows stay.
 //   - The last weight before a drain counts too, and the kernel does not show it. It is kept in the destination's lower
 //     threshold, with an upper one that is never reached: see [Destination].
+//   - A flow's entry lives for 15 minutes without packets (TCP), 5 (UDP): the kernel's defaults. A flow that is idle for longer is
+//     scheduled anew with its next packet, and gets the same destination unless they changed meanwhile.
+//   - Nothing limits the number of entries but memory: see drop_entry in settings.go.
 //   - Parameters stay as they are when the last service goes.
 //   - A sync message that gets lost is not repeated before the flow's next one.
 package ipvs

@@ -21,9 +21,7 @@ func TestLife(t *testing.T) {
 	if s := r.observe(); !s.Empty() {
 		t.Fatalf("a new namespace has\n%s", s)
 	}
-	r.ip("link add vx100 type dummy")
-	r.ip("link set vx100 up")
-	r.ip("address add 100.64.0.2/32 dev vx100")
+	r.device("vx100")
 	for _, desired := range []State{
 		Desired(tenant()),
 		Desired(with(func(b []topology.Backend) []topology.Backend { b[1].Draining = true; return b })),
@@ -165,46 +163,56 @@ func TestDrain(t *testing.T) {
 // TestSloppy: with the parameter an unknown flow is scheduled by any packet, in the window after a change by its first alone.
 func TestSloppy(t *testing.T) {
 	r := newRig(t)
-	r.ip("link add vx100 type dummy")
-	r.ip("link set vx100 up")
-	r.ip("address add 100.64.0.2/32 dev vx100")
-	synced := web(1, 2)
-	synced.Settings = append(synced.Settings, syncSettings()...)
-	synced.Daemons = []Daemon{{Role: Backup, Device: "vx100", ID: 1}, {Role: Master, Device: "vx100", ID: 1}}
-	p := Diff(r.observe(), synced)
+	r.device("lan0")
+	open := synced()
+	r.apply(open)
+	flows := clients(0, 20)
+	unbound := func(a netip.AddrPort) bool { return !a.IsValid() }
+	if got := r.choices(flows, tcpACK); slices.ContainsFunc(got, unbound) {
+		t.Errorf("packets are not scheduled: %v", got)
+	}
+	drained := synced()
+	drained.Services[0].Destinations[1].Weight = 0
+	p := Diff(r.observe(), drained)
 	if err := Apply(r.ns, p); err != nil || !p.Settles() {
 		t.Fatalf("%v, settles: %v", err, p.Settles())
 	}
-	flows := clients(0, 20)
+	flows = clients(1000, 20)
 	if got := r.choices(flows, tcpACK); slices.ContainsFunc(got, netip.AddrPort.IsValid) {
 		t.Errorf("in the window packets are scheduled: %v", got)
 	}
+	if got := r.choices(clients(2000, 20), tcpSYN); slices.ContainsFunc(got, unbound) {
+		t.Errorf("in the window first packets are not scheduled: %v", got)
+	}
 	// A plan that was killed here is finished by the next.
-	again := Diff(r.observe(), synced)
+	again := Diff(r.observe(), drained)
 	if len(again.Steps) > 0 || !again.Settles() {
 		t.Errorf("the next plan is\n%s", again)
 	}
 	if err := Settle(r.ns, again); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.choices(flows, tcpACK); slices.ContainsFunc(got, func(a netip.AddrPort) bool { return !a.IsValid() }) {
+	if got := r.choices(flows, tcpACK); slices.ContainsFunc(got, unbound) {
 		t.Errorf("after it they are not: %v", got)
 	}
+}
+
+// device makes a device for sync daemons.
+func (r *rig) device(name string) {
+	r.Helper()
+	r.ip("link add " + name + " type dummy")
+	r.ip("link set " + name + " up")
+	r.ip("address add 100.64.0.2/32 dev " + name)
 }
 
 // TestDeaf: daemons whose device was made anew are found and started again.
 func TestDeaf(t *testing.T) {
 	r := newRig(t)
-	device := func() {
-		r.ip("link add vx100 type dummy")
-		r.ip("link set vx100 up")
-		r.ip("address add 100.64.0.2/32 dev vx100")
-	}
-	device()
+	r.device("vx100")
 	desired := Desired(tenant())
 	r.apply(desired)
 	r.ip("link delete vx100")
-	device()
+	r.device("vx100")
 	p := r.apply(desired)
 	compare(t, "plan-device-made-anew.txt", p.String())
 }

@@ -232,12 +232,15 @@ func (r *rig) apply(desired State) Plan {
 	return p
 }
 
+// patience is for an emulated machine that shares its processors.
+const patience = time.Minute
+
 // eventually repeats look until nothing is wrong.
 func (r *rig) eventually(look func() (wrong []string)) {
 	r.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
+	for deadline := time.Now().Add(patience); ; <-tick.C {
 		wrong := look()
 		if len(wrong) == 0 {
 			return

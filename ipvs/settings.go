@@ -23,9 +23,14 @@ var waiting = Setting{"expire_nodest_conn", "0"}
 // settings are the parameters of every node (Documentation/networking/ipvs-sysctl.rst).
 func settings() []Setting {
 	return []Setting{
+		// Below so many free pages of memory (64 MiB of 4 KiB pages) drop_entry begins. The kernel's 1024 are below what it
+		// keeps for itself: it would kill programs first.
+		{"amemthresh", "16384"},
 		// Flows are not in conntrack here: their packets come in alone, answers go from the backend's host to the edge.
 		{"conntrack", "0"},
-		// When memory runs out, and only then, entries of flows that never got beyond their first packets go.
+		// When memory runs out, and only then, a part of the table is looked through every second: connections that are half
+		// open go, and flows of few packets that are idle for a minute. All nodes choose alike, so one that goes on is
+		// scheduled like before.
 		{"drop_entry", "1"},
 		cutting,
 		// An ICMP error about a flow that this node does not know goes where the flow goes.

@@ -99,6 +99,27 @@ func describe(backends []Backend, table *Table) string {
 	return b.String()
 }
 
+// TestGoldenPicks keeps choices with every combination of flags; two of five backends drain.
+func TestGoldenPicks(t *testing.T) {
+	table := New(drained(pool(1, 1, 2, 1, 1), 1, 2), KernelSize)
+	var b strings.Builder
+	for _, network := range []string{"198.51.100.7", "2001:db8:1:2:3:4:5:6"} {
+		client := netip.MustParseAddr(network)
+		for _, flags := range []Flags{0, Port, Fallback, Port | Fallback} {
+			fmt.Fprintf(&b, "%s flags %#x:", client, uint32(flags))
+			for port := range uint16(24) {
+				i, ok := table.Pick(client, 40000+port, flags)
+				if !ok {
+					i = none
+				}
+				fmt.Fprintf(&b, " %d", i)
+			}
+			fmt.Fprintln(&b)
+		}
+	}
+	golden(t, "picks.txt", b.String())
+}
+
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
