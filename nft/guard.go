@@ -89,9 +89,10 @@ func (g guard) forward() Chain {
 	}
 	if g.host.Uplink != "" {
 		c.Rules = append(c.Rules,
-			rule(f, tenantsSource(f), outDevice(g.host.Uplink), accept()),
-			rule(f, tenantsSource(f), tenantsDestination(f), accept()),
-			rule(f, inDevice(g.host.Uplink), tenantsDestination(f), accept()))
+			// One lookup each for nearly every packet.
+			rule(f, inDevice(g.host.Uplink), tenantsDestination(f), accept()),
+			rule(f, outDevice(g.host.Uplink), tenantsSource(f), accept()),
+			rule(f, tenantsSource(f), tenantsDestination(f), accept()))
 	}
 	c.Rules = append(c.Rules,
 		rule(f, fromTenant(), count(StrayOut), drop()),
