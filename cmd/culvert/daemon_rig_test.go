@@ -248,8 +248,9 @@ func (r *daemonRig) traffic() *users {
 		r.Cleanup(func() { _, _ = flow.Close(), s.Close() })
 		u.repeat(string(network), func(ctx context.Context) error { return flow.Exchange(ctx, 20000) })
 	}
+	// Always with the same identifier: one flow. New ones may take ports that a host with an older fleet does not know.
 	u.repeat("ping", func(ctx context.Context) error {
-		got, err := traffic.Ping(ctx, vm, traffic.Echo{To: address, Count: 1, Patience: 2 * time.Second})
+		got, err := traffic.Ping(ctx, vm, traffic.Echo{To: address, Count: 1, ID: 4711, Patience: 2 * time.Second})
 		if err == nil && got.Received != got.Sent {
 			err = fmt.Errorf("%d of %d replies", got.Received, got.Sent)
 		}
