@@ -84,8 +84,8 @@ Evidence
   counter NODE NAME OP N
   conntrack NODE STATISTIC OP N
                         count, or a column of /proc/net/stat/nf_conntrack such as insert_failed or drop
-  snmp NODE NAME OP N   what the network stack counts, such as Ip.ReasmOKs, IpExt.ReasmOverlaps (/proc/net/snmp, netstat), and
-                        Frag.inuse (/proc/net/sockstat)
+  snmp NODE NAME OP N   what the network stack counts, such as Ip.ReasmOKs, IpExt.ReasmOverlaps (/proc/net/snmp, netstat),
+                        Udp6InDatagrams (snmp6) and Frag.inuse (sockstat)
   gained NODE counter|conntrack|snmp NAME OP N
                         what was added since mark
   counters NODE         print all counters of a node

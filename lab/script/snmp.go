@@ -21,6 +21,19 @@ func stackStatistics(ns *netns.NS) (map[string]int, error) {
 			return nil, fmt.Errorf("read /proc/net/%s: %w", path, err)
 		}
 	}
+	six, err := readIn(ns, "/proc/thread-self/net/snmp6")
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(six)) {
+		if words := strings.Fields(line); len(words) == 2 {
+			n, err := strconv.ParseInt(words[1], 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("read /proc/net/snmp6: %w", err)
+			}
+			out[words[0]] = int(n)
+		}
+	}
 	text, err := readIn(ns, "/proc/thread-self/net/sockstat")
 	if err != nil {
 		return nil, err
