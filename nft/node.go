@@ -83,6 +83,9 @@ func (b *builder) balance(f Family) Chain {
 	}
 	// What a node has sent here is a backend's, and is tracked.
 	c.Rules = append(c.Rules, rule(f, forBackend(), accept()))
+	if f == IPv4Family {
+		c.Rules = append(c.Rules, rule(f, all(syncMessage(), notrack())...))
+	}
 	for _, device := range b.entrances() {
 		c.Rules = append(c.Rules,
 			rule(f, inDevice(device), toSocket(f, setListeners), notrack()),
