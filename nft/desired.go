@@ -100,8 +100,6 @@ func (b *builder) table(f Family) Table {
 		return b.shut(f)
 	case public:
 		return b.hypervisor(f)
-	case b.t.NAT != nil || len(b.t.VIPs) > 0 || len(b.t.Balancers) > 0:
-		return b.closed(f)
 	}
 	return b.eastWest(f)
 }

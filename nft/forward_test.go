@@ -253,6 +253,21 @@ func TestUntranslatedFlow(t *testing.T) {
 	l.expect(l.tap, nil, counts{"ip/untranslated": 1}, f)
 }
 
+// TestNoPublicAddresses is a host that has been told that the tenant has none any more, while its uplink is there yet and
+// another host goes on sending. Nobody outside hears of it.
+func TestNoPublicAddresses(t *testing.T) {
+	tenant := both()
+	tenant.NAT = nil
+	l := newLot(t, tenant)
+	leaving := frame{from: hv2MAC, to: hv1MAC, source: public, destination: server, ttl: 60, protocol: udp, payload: ports(2100, 443)}
+	outside := frame{from: topology.UplinkHostMAC, to: topology.UplinkTenantMAC, source: server, destination: public, ttl: 60, protocol: udp, payload: ports(443, 2100)}
+	l.expect(l.vx, nil, counts{"ip/unsolicited": 1}, leaving)
+	l.expect(l.uplink, nil, counts{"ip/unsolicited": 1}, outside)
+	l.expect(l.vx, nil, counts{"ip/own_traffic": 1}, leaving.with(func(f *frame) { f.ttl = 1 }))
+	// The VM is told.
+	l.expect(l.tap, []string{"tap-a 02:63:76:ff:ff:fe>52:54:00:00:00:0a ttl 64 icmp 3/1 100.64.0.1>10.0.0.12 [udp 10.0.0.12:40000>198.51.100.1:443]"}, counts{"ip/unreachable": 1}, request(40000))
+}
+
 // TestEdge passes the tenant's public addresses and nothing else.
 func TestEdge(t *testing.T) {
 	l := newLot(t, edge())

@@ -270,30 +270,25 @@ func (b *builder) blocks() []Set {
 	return []Set{whole, slots}
 }
 
-// closed lets VMs of the tenant talk to each other; nothing leaves to the outside and nothing comes from there. The tenant
-// has public addresses of the other family alone.
-func (b *builder) closed(f Family) Table {
-	t := b.eastWest(f)
-	if b.t.Edge {
-		forward := &t.Chains[0]
-		forward.Rules = append(forward.Rules, rule(f, inDevice(topology.UplinkDevice), count(Unsolicited), drop()))
-	}
-	return t
-}
-
-// eastWest is the table of a family in which VMs of the tenant talk to each other alone.
+// eastWest is the table of a family in which VMs of the tenant talk to each other alone; nothing leaves to the outside and
+// nothing comes from there. The tenant may have public addresses of the other family.
 func (b *builder) eastWest(f Family) Table {
+	c := Chain{Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter}}
+	c.Rules = append(c.Rules,
+		rule(f, clampMSS()...),
+		rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
+		// Hosts that do not know yet that the tenant has no public addresses any more. Who sent it must not hear of the inside.
+		rule(f, inDevice(b.vx), destinationNot(f, setInside), count(Unsolicited), drop()))
+	if b.t.Edge {
+		c.Rules = append(c.Rules, rule(f, inDevice(topology.UplinkDevice), count(Unsolicited), drop()))
+	}
+	c.Rules = append(c.Rules,
+		// There is no way outside: the default route, if there is one, is for proxy ARP.
+		rule(f, destinationNot(f, setInside), count(Unreachable), rejectHostUnreachable(f)),
+		rule(f, inDevice(b.vx), sourceNot(f, setInside), count(Unsolicited), drop()))
+	output := Chain{Name: chainOutput, Base: &Base{Type: "filter", Hook: Output, Priority: priorityFilter}, Rules: []Rule{b.staysInside(f)}}
 	return Table{
-		Family: f, Counters: []Counter{Bounced, Unreachable, Unsolicited}, Sets: []Set{b.inside(f)},
-		Chains: []Chain{{
-			Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter},
-			Rules: []Rule{
-				rule(f, clampMSS()...),
-				rule(f, inDevice(b.vx), outDevice(b.vx), count(Bounced), drop()),
-				// There is no way outside: the default route, if there is one, is for proxy ARP.
-				rule(f, destinationNot(f, setInside), count(Unreachable), rejectHostUnreachable(f)),
-				rule(f, inDevice(b.vx), sourceNot(f, setInside), count(Unsolicited), drop()),
-			},
-		}},
+		Family: f, Counters: []Counter{Bounced, Unreachable, Unsolicited, OwnTraffic}, Sets: []Set{b.inside(f)},
+		Chains: []Chain{c, output},
 	}
 }

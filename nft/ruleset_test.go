@@ -108,7 +108,7 @@ var meanings = map[Counter][3]string{
 	SecondHand:     {"packets that another host redirected to this one and that belong to no flow here, dropped", "the hosts' maps differ, or a late packet was redirected", "if it goes on, run `culvert plan` on all hosts: one has an old lock"},
 	Bounced:        {"packets from the overlay that would go back to it, dropped", "a VM has moved and not all hosts know", "if it goes on, run `culvert plan` on all hosts"},
 	Invalid:        {"packets that conntrack finds wrong, dropped: they would leave untranslated", "segments out of the window, late resets, scans by a VM: always a little", "if connections break too, look for asymmetric paths"},
-	Unsolicited:    {"packets from an edge for a private address, dropped", "never, unless an edge forwards what it should not", "look at the edge's rules"},
+	Unsolicited:    {"packets from an edge for a private address, dropped; where the tenant has no public addresses of the family, all that is not inside", "for a moment after the last public address has gone; otherwise never, unless an edge forwards what it should not", "look at the edge's rules if it goes on"},
 	Refused:        {"packets of VMs that NAT cannot translate: another source or protocol; the VM is told (ICMP 3/13)", "a VM uses GRE, ESP or an address that is not its own", "ask the tenant; add the address to the interface if it is right"},
 	Untranslated:   {"packets of flows that began inside the tenant and would now leave, dropped", "a VM's address has left the fleet and others still talk to it", "nothing; it ends when they give up"},
 	NoBlock:        {"new flows whose source has no ports, dropped", "never, unless rules and maps differ", "run `culvert plan`; report it if the plan is empty"},
