@@ -245,7 +245,6 @@ func Notes(fleet *config.Fleet) []string {
 			there bool
 		}{
 			{"loadBalancers.healthCheck", slices.ContainsFunc(t.LoadBalancers, func(b config.Balancer) bool { return b.HealthCheck != nil })},
-			{"natGateway.exempt", t.NATGateway != nil && len(t.NATGateway.Exempt) > 0},
 		} {
 			if part.there {
 				out = append(out, fmt.Sprintf("%s of tenant %s: valid, but this version does not carry it out yet", part.name, t.Name))

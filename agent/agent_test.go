@@ -203,19 +203,19 @@ func TestPlanErrors(t *testing.T) {
 
 func TestNotes(t *testing.T) {
 	r := newRig(t)
-	s := parse(t, strings.Replace(fleetYAML, "portsPerHost: 1024}\n  - name: blue", `portsPerHost: 1024, exempt: [10.9.0.0/16]}
+	s := parse(t, strings.Replace(fleetYAML, "portsPerHost: 1024}\n  - name: blue", `portsPerHost: 1024}
     virtualIPs: [{addresses: [45.86.152.30], interface: vm-a}]
     loadBalancers: [{name: web, address: 45.86.152.31, listeners: [{protocol: tcp, port: 80}], healthCheck: {protocol: tcp}}]
   - name: blue`, 1))
 	p := r.settle(s)
 	var want []string
-	for _, part := range []string{"loadBalancers.healthCheck", "natGateway.exempt"} {
+	for _, part := range []string{"loadBalancers.healthCheck"} {
 		want = append(want, part+" of tenant acme: valid, but this version does not carry it out yet")
 	}
 	if !slices.Equal(p.Notes, want) {
 		t.Errorf("notes: %q\nwant:  %q", p.Notes, want)
 	}
-	if !strings.HasSuffix(p.String(), "note: "+want[1]+"\n") {
+	if !strings.HasSuffix(p.String(), "note: "+want[0]+"\n") {
 		t.Errorf("text lacks the notes:\n%s", p)
 	}
 }

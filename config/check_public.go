@@ -39,11 +39,6 @@ func (c *tenantChecker) checkNATGateway() {
 	case !perHost && !perInterface:
 		c.problem(p, "add one of them, for example portsPerHost: 1024", "neither portsPerHost nor portsPerInterface is set")
 	}
-	for i, prefix := range gateway.Exempt {
-		if prefix.Addr().Is6() {
-			c.problem(p.entry("exempt", i), "remove it; the NAT gateway translates IPv4 only", "exempt prefix is an IPv6 prefix")
-		}
-	}
 }
 
 // checkVirtualIPs checks the tenant's virtual IP addresses.

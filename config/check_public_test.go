@@ -111,6 +111,57 @@ func TestPublicProblems(t *testing.T) {
 			want: `10:72: "2001:db8::/32": exempt prefix is an IPv6 prefix; remove it; the NAT gateway translates IPv4 only`,
 		},
 		{
+			name: "exempt has private addresses of the tenant in it",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [10.0.0.0/8, 172.16.0.0/12]}
+`,
+		},
+		{
+			name: "exempt is link-local",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [169.254.99.0/24]}
+`,
+			want: `10:72: "169.254.99.0/24": exempt prefix overlaps link-local addresses 169.254.0.0/16; name smaller prefixes`,
+		},
+		{
+			name: "exempt overlaps the overlay",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [100.0.0.0/8]}
+`,
+			want: `10:72: "100.0.0.0/8": exempt prefix overlaps the overlay prefix 100.64.0.0/10; name smaller prefixes, or set overlay to a prefix that nobody uses`,
+		},
+		{
+			name: "exempt contains a public address of the tenant",
+			more: `    natGateway: {addresses: [45.86.152.23, 45.86.152.21], portsPerHost: 64, exempt: [45.0.0.0/8]}
+`,
+			want: `10:86: "45.0.0.0/8": exempt prefix contains the NAT address 45.86.152.21 of the tenant (line 10); name smaller prefixes; VMs reach public addresses of the fleet by translation alone`,
+		},
+		{
+			name: "two tenants with exempt and the same private address",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [172.16.0.0/12]}
+` + other + `    natGateway: {addresses: [45.86.152.24], portsPerHost: 64, exempt: [172.17.0.0/16]}
+`,
+			want: `14:86: "10.0.0.12": private address is also one of tenant acme (line 8), and both have natGateway.exempt; use another address, or remove natGateway.exempt of one of the two tenants: edges could not tell whose answers are whose`,
+		},
+		{
+			name:  "private address of a tenant with exempt is an underlay address",
+			edits: []string{"addresses: [10.0.0.47]", "addresses: [192.0.2.9]"},
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [172.16.0.0/12]}
+`,
+			want: `9:86: "192.0.2.9": private address is the underlay address of host lb1 (line 3); use another address, or remove natGateway.exempt of the tenant: edges route the private addresses of tenants that have it`,
+		},
+		{
+			name:  "private address of a tenant with exempt is another's public one",
+			edits: []string{"addresses: [10.0.0.47]", "addresses: [45.86.152.24]"},
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [172.16.0.0/12]}
+` + other + `    natGateway: {addresses: [45.86.152.24], portsPerHost: 64}
+`,
+			want: `9:86: "45.86.152.24": private address is a public one of tenant zeta (line 15); use another address, or remove natGateway.exempt of the tenant: edges route the private addresses of tenants that have it`,
+		},
+		{
+			name: "one of them with exempt",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [172.16.0.0/12]}
+` + other + `    natGateway: {addresses: [45.86.152.24], portsPerHost: 64}
+`,
+		},
+		{
 			name: "exempt is no prefix",
 			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [everything]}
 `,

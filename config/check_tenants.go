@@ -39,7 +39,9 @@ func (c *checker) checkTenants() {
 		t.checkNATGateway()
 		t.checkVirtualIPs()
 		t.checkBalancers()
+		t.checkExempt()
 	}
+	c.checkExempted()
 }
 
 // checkIdentity checks the name and the VNI.

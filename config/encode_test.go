@@ -133,7 +133,9 @@ func drawTenant(t *rapid.T, fleet *Fleet, i int) Tenant {
 			tenant.NATGateway.PortsPerHost = ports
 		} else {
 			tenant.NATGateway.PortsPerInterface = ports
-			tenant.NATGateway.Exempt = []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12")}
+			if i == 0 { // all tenants have the same private addresses
+				tenant.NATGateway.Exempt = []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12")}
+			}
 		}
 	}
 	nic := rapid.SampledFrom(tenant.Interfaces).Draw(t, "interface").Name

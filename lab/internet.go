@@ -175,7 +175,8 @@ func (l *Lab) addUplink(host *node, h config.Host) (err error) {
 	return attach(internet, portName(h.Name), host, h.Uplink, internetMTU, number, nil)
 }
 
-// routePublic makes the internet send every public address of the fleet to the edges that are up, and no other.
+// routePublic makes the internet send every public address of the fleet, and what tenants with exempt destinations show it of
+// their private ones, to the edges that are up, and no other.
 func (l *Lab) routePublic(fleet *config.Fleet) (err error) {
 	internet, err := openNode(l.prefix + Internet)
 	if err != nil {
@@ -184,7 +185,7 @@ func (l *Lab) routePublic(fleet *config.Fleet) (err error) {
 	defer func() { err = errors.Join(err, internet.close()) }()
 	want := map[netip.Prefix]bool{}
 	var errs []error
-	for _, a := range publicAddresses(fleet) {
+	for _, a := range append(publicAddresses(fleet), exemptedAddresses(fleet)...) {
 		var hops []hop
 		for _, h := range fleet.Hosts {
 			if h.Has(config.Edge) && h.State != config.Down {
@@ -243,6 +244,24 @@ func publicAddresses(fleet *config.Fleet) []netip.Addr {
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
 	return slices.Compact(all)
+}
+
+// exemptedAddresses are the private addresses that the outside world sees where a tenant exempts destinations from translation.
+func exemptedAddresses(fleet *config.Fleet) []netip.Addr {
+	var all []netip.Addr
+	for _, t := range fleet.Tenants {
+		if t.NATGateway == nil || len(t.NATGateway.Exempt) == 0 {
+			continue
+		}
+		for _, i := range t.Interfaces {
+			for _, a := range i.Addresses {
+				if a.Is4() {
+					all = append(all, a)
+				}
+			}
+		}
+	}
+	return all
 }
 
 // reserved reports whether the lab uses the address for its own outside world.

@@ -6,23 +6,25 @@ import (
 
 // edge lets the tenant's public addresses of a family through, and nothing else.
 func (b *builder) edge(f Family) Table {
-	return Table{
+	t := Table{
 		Family: f, Counters: []Counter{ForeignSource, NotForwardable, OwnTraffic}, Sets: []Set{b.publics(f)},
 		Chains: []Chain{
 			{
 				Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter, Drop: true},
-				Rules: []Rule{
+				Rules: append(b.passExempt(f),
 					rule(f, inDevice(b.vx), outDevice(topology.UplinkDevice), source(f, setPublics), accept()),
 					rule(f, inDevice(b.vx), outDevice(topology.UplinkDevice), count(ForeignSource), drop()),
 					rule(f, inDevice(topology.UplinkDevice), outDevice(b.vx), destination(f, setPublics), accept()),
 					// One of the tenant's VMs talks to a public address of the tenant itself.
 					rule(f, inDevice(b.vx), outDevice(b.vx), source(f, setPublics), destination(f, setPublics), accept()),
 					rule(f, count(NotForwardable), drop()),
-				},
+				),
 			},
 			b.ownTraffic(f),
 		},
 	}
+	b.addExempted(&t)
+	return t
 }
 
 // ownTraffic keeps what this namespace itself would say to the outside (its addresses are overlay addresses) inside.

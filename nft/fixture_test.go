@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -105,7 +106,7 @@ func withVIPs() topology.Tenant {
 	t := hypervisor()
 	hv2 := t.Peers[0]
 	t.NAT.Sources = nil
-	t.MaxEntries = 100_000
+	t.MaxEntries, t.NAT.Exempt = 100_000, exempt
 	t.Interfaces = []config.Interface{
 		{Name: "vm-a", Device: "tap-a", MAC: vmMAC, Addresses: []netip.Addr{vmA, vmA6}},
 		{Name: "vm-c", Device: "tap-c", MAC: config.MAC{0x52, 0x54, 0, 0, 0, 0x0c}, Addresses: []netip.Addr{vmC, vmC6}},
@@ -126,10 +127,18 @@ func withVIPs() topology.Tenant {
 	return t
 }
 
+// exempt are destinations that are reached without translation: of whole bytes, of other lengths, and alone.
+var exempt = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.1.7/32")}
+
+// exempted are the private IPv4 addresses on other hosts.
+func exempted(t topology.Tenant) []topology.Remote {
+	return slices.DeleteFunc(slices.Clone(t.Remote), func(r topology.Remote) bool { return !r.Address.Is4() })
+}
+
 // withVIPsBoth is a host of that tenant that is an edge too.
 func withVIPsBoth() topology.Tenant {
 	t := withVIPs()
-	t.Edge = true
+	t.Edge, t.NAT.Exempted = true, exempted(t)
 	return t
 }
 
@@ -137,6 +146,7 @@ func withVIPsBoth() topology.Tenant {
 func vipEdge() topology.Tenant {
 	t := edge()
 	t.VIPs = withVIPs().VIPs
+	t.NAT.Exempt, t.NAT.Exempted = exempt, exempted(hypervisor())
 	for i := range t.VIPs {
 		t.VIPs[i].Local = false
 	}

@@ -60,6 +60,9 @@ func (g guard) table() Table {
 		Family: g.family, Counters: []Counter{ToHost, StrayOut, StrayIn}, Sets: []Set{g.tenantPorts(), g.tenants()},
 		Chains: []Chain{g.forward(), g.input()},
 	}
+	if e := g.exempted(); g.family == IPv4Family && len(e.Elements) > 0 {
+		t.Sets = append(t.Sets, e)
+	}
 	if g.underlay() {
 		t.Counters = append(t.Counters, Outsider)
 		t.Sets = append(t.Sets, set(setUnderlays, g.family.address(), values(g.host.Underlays)...))
@@ -90,9 +93,10 @@ func (g guard) forward() Chain {
 	if g.host.Uplink != "" {
 		c.Rules = append(c.Rules,
 			// One lookup each for nearly every packet.
-			rule(f, inDevice(g.host.Uplink), tenantsDestination(f), accept()),
-			rule(f, outDevice(g.host.Uplink), tenantsSource(f), accept()),
-			rule(f, tenantsSource(f), tenantsDestination(f), accept()))
+			rule(f, inDevice(g.host.Uplink), tenantsDestination(f, setTenants), accept()),
+			rule(f, outDevice(g.host.Uplink), tenantsSource(f, setTenants), accept()),
+			rule(f, tenantsSource(f, setTenants), tenantsDestination(f, setTenants), accept()))
+		c.Rules = append(c.Rules, g.guardExempt()...)
 	}
 	c.Rules = append(c.Rules,
 		rule(f, fromTenant(), count(StrayOut), drop()),
@@ -163,18 +167,18 @@ func fromTenant() statement {
 	return s
 }
 
-// iifname . ip saddr @tenants / iifname . ip6 saddr @tenants
-func tenantsSource(f Family) statement {
+// iifname . ip saddr @SET / iifname . ip6 saddr @SET
+func tenantsSource(f Family, set string) statement {
 	field := sourceField(f)
-	return says("iifname . "+field.text+" @"+setTenants,
-		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, field.load(afterDevice), in(setTenants))
+	return says("iifname . "+field.text+" @"+set,
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, field.load(afterDevice), in(set))
 }
 
-// oifname . ip daddr @tenants / oifname . ip6 daddr @tenants
-func tenantsDestination(f Family) statement {
+// oifname . ip daddr @SET / oifname . ip6 daddr @SET
+func tenantsDestination(f Family, set string) statement {
 	field := destinationField(f)
-	return says("oifname . "+field.text+" @"+setTenants,
-		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, field.load(afterDevice), in(setTenants))
+	return says("oifname . "+field.text+" @"+set,
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, field.load(afterDevice), in(set))
 }
 
 // oifname @SET

@@ -43,6 +43,7 @@ func (b *builder) hypervisor(f Family) Table {
 		t.Chains = append(t.Chains, b.transit(f))
 	}
 	b.addVIPs(&t)
+	b.addExempted(&t)
 	b.addBackends(&t)
 	if b.hasShared(f) || b.serves(f) {
 		t.Chains = append(t.Chains, b.destinationNAT(f))
@@ -85,6 +86,8 @@ func (b *builder) forward(f Family) Chain {
 		c.Rules = append(c.Rules, rule(f, ctStatus("dnat", statusRedirected), accept()))
 	}
 	if b.t.Edge {
+		c.Rules = append(c.Rules, b.passExempt(f)...)
+		c.Rules = append(c.Rules, b.exemptAnswers(f, topology.UplinkDevice)...)
 		c.Rules = append(c.Rules,
 			// Other hosts' flows on their way out.
 			rule(f, inDevice(b.vx), outDevice(topology.UplinkDevice), source(f, setPublics), accept()),
@@ -103,6 +106,8 @@ func (b *builder) forward(f Family) Chain {
 		// The route to a VM is missing.
 		c.Rules = append(c.Rules, rule(f, outDevice(topology.UplinkDevice), count(Unreachable), rejectHostUnreachable(f)))
 	}
+	// They may come by any edge, whichever the question took.
+	c.Rules = append(c.Rules, b.exemptAnswers(f, b.vx)...)
 	c.Rules = append(c.Rules,
 		// From VM to VM, or an ICMP error about it. Hosts themselves are nobody's to talk to.
 		rule(f, inDevice(b.vx), sourceNot(f, setInside), count(Unsolicited), drop()))
@@ -125,12 +130,13 @@ func (b *builder) outbound(f Family) Chain {
 		// No edge is left.
 		c.Rules = append(c.Rules, rule(f, nexthopIs(b.t.Nowhere.IPv4), count(Unreachable), rejectHostUnreachable(f)))
 	}
+	if f == IPv4Family {
+		c.Rules = append(c.Rules, b.neverOutside()...)
+		c.Rules = append(c.Rules, b.toExempt(f, setSources)...)
+	}
 	if b.translates(f) {
 		// Translation is decided with a flow's first packet. This flow began without: its destination was inside then.
 		c.Rules = append(c.Rules, rule(f, ctConfirmed(), count(Untranslated), drop()))
-	}
-	if f == IPv4Family {
-		c.Rules = append(c.Rules, b.neverOutside()...)
 	}
 	if b.hasVIPs(f) {
 		c.Rules = append(c.Rules, rule(f, ctState("untracked", stateUntracked), source(f, setVIPVMs), accept()))
@@ -204,6 +210,7 @@ func (b *builder) sourceNAT(f Family) Chain {
 	if b.hasShared(f) {
 		c.Rules = append(c.Rules, rule(f, all(leaves, snatToVIP(f, mapSharedOut))...))
 	}
+	c.Rules = append(c.Rules, b.toExempt(f, setSources)...)
 	switch {
 	case !b.nats(f):
 	case b.t.NAT.PerInterface:
@@ -224,7 +231,7 @@ func (b *builder) sourceNAT(f Family) Chain {
 func (b *builder) transit(f Family) Chain {
 	return Chain{
 		Name: chainTransit, Base: &Base{Type: "filter", Hook: Prerouting, Priority: priorityRaw},
-		Rules: []Rule{rule(f, inDevice(b.vx), source(f, setPublics), notrack())},
+		Rules: append([]Rule{rule(f, inDevice(b.vx), source(f, setPublics), notrack())}, b.transitExempt(f)...),
 	}
 }
 

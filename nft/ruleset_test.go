@@ -20,7 +20,7 @@ var chapters = []struct {
 		"owns 3072-3135. edge1 is an edge alone. With `portsPerInterface`, the chain srcnat has two rules instead of its first: `ip saddr map @blocks` " +
 		"for sources with one block, and `ip saddr . jhash ... map @source_slots` for those with several.", hypervisor},
 	{"Hypervisor with virtual IPs", "The same host, of a tenant that has virtual IPs of both families: 10.0.0.12, fd00::12 and VMs of hv2 have one each, 10.0.0.13 and " +
-		"fd00::13 have two. The tenant may have 100000 conntrack entries. What stands here for virtual IPs is there if the tenant has one of the family, on any host; what stands here for `shared` is there if " +
+		"fd00::13 have two. The tenant may have 100000 conntrack entries, and three destinations are exempt from translation. What stands here for virtual IPs is there if the tenant has one of the family, on any host; what stands here for `shared` is there if " +
 		"some private address has several.", withVIPs},
 	{"Host of backends", "The first hypervisor again, of a tenant with load balancers: one on 45.86.152.23, port 443, which the NAT gateway has too, one on 45.86.152.50, whose only backend drains, " +
 		"one on 2001:db8::50. Nodes are lb5 and lb6; this host hands what lands here to lb6.", backendHost},

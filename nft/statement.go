@@ -2,7 +2,6 @@ package nft
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 
@@ -111,16 +110,6 @@ func sourceNot(f Family, set string) statement {
 // ip daddr != @SET / ip6 daddr != @SET
 func destinationNot(f Family, set string) statement {
 	return says(fmt.Sprintf("%s daddr != @%s", f, set), f.destination(reg1), notIn(set))
-}
-
-// ip daddr PREFIX
-func destinationIn(p netip.Prefix) statement {
-	text := "ip daddr " + p.String()
-	if p.Bits()%8 == 0 {
-		return says(text, network(16, uint32(p.Bits()/8), reg1), equal(p.Addr().AsSlice()[:p.Bits()/8]...))
-	}
-	bits := net.CIDRMask(p.Bits(), p.Addr().BitLen())
-	return says(text, network(16, 4, reg1), mask(reg1, bits...), equal(p.Addr().AsSlice()...))
 }
 
 var linkLocal = netip.MustParsePrefix("169.254.0.0/16")

@@ -69,15 +69,14 @@ func (b *builder) toVIP(f Family) Chain {
 func (b *builder) fromVIP(f Family) Chain {
 	return Chain{
 		Name: chainFromVIP, Base: &Base{Type: "filter", Hook: Postrouting, Priority: priorityVIPSource},
-		Rules: []Rule{
-			rule(f, destination(f, setInside), accept()),
+		Rules: slices.Concat([]Rule{rule(f, destination(f, setInside), accept())}, b.leavesExempt(f), []Rule{
 			// An error is about a packet that came for the VIP. Whoever it is of, this namespace included, leaves as the VIP.
 			rule(f, all(icmpErrorOf(f), setSourceToQuoted(f, mapVIPOut))...),
 			rule(f, all(icmpErrorOf(f), setQuotedDestination(f, mapVIPOut))...),
 			rule(f, setSource(f, mapVIPOut), accept()),
 			// The maps have changed while the packet was on its way.
 			rule(f, source(f, setInside), count(Private), drop()),
-		},
+		}),
 	}
 }
 

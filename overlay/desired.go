@@ -230,6 +230,7 @@ func (b *builder) edge() {
 	b.host = append(b.host, sysctls(edgeSysctls(port))...)
 	b.uplink(anywhereIPv4, topology.UplinkHost, topology.UplinkTenant)
 	b.uplink(anywhereIPv6, topology.UplinkHost6, topology.UplinkTenant6)
+	b.exempted()
 	// A hypervisor or a node knows the owner of every port and VIP itself and needs no chance.
 	if t.Hypervisor || t.Balancer {
 		return

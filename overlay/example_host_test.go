@@ -82,6 +82,13 @@ func withVIPs(t topology.Tenant) topology.Tenant {
 		vip("45.86.152.32", "10.0.0.63", peer(9, false)), vip("2001:db8::32", "fd00::63", peer(9, false)),
 	}
 	t.Peers = append(t.Peers, peer(5, true))
+	if t.Edge {
+		// Sources of the NAT gateway that reach some destinations without translation.
+		t.NAT = &topology.NAT{
+			Addresses: t.NAT.Addresses, Exempt: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")},
+			Exempted: []topology.Remote{remote("10.0.0.48", 2)},
+		}
+	}
 	return t
 }
 

@@ -127,7 +127,14 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 
 // nat computes the host's part of the tenant's NAT gateway.
 func (b *builder) nat(t *config.Tenant, self Tenant, holders map[string]*Peer) (*NAT, error) {
-	nat := &NAT{Addresses: t.NATGateway.Addresses, PerInterface: t.NATGateway.PortsPerInterface > 0}
+	bound := make(map[netip.Addr]bool, len(self.VIPs))
+	for _, v := range self.VIPs {
+		bound[v.Private] = true
+	}
+	nat := &NAT{
+		Addresses: t.NATGateway.Addresses, PerInterface: t.NATGateway.PortsPerInterface > 0,
+		Exempt: t.NATGateway.Exempt, Exempted: b.exempted(t, self, bound, holders),
+	}
 	// Hypervisors know the owner of a port, and so do nodes: they get packets for addresses that listeners share with the gateway.
 	if !self.Hypervisor && !self.Balancer {
 		return nat, nil
@@ -158,10 +165,6 @@ func (b *builder) nat(t *config.Tenant, self Tenant, holders map[string]*Peer) (
 		for _, block := range slices.Concat(c.Blocks, c.Retired) {
 			nat.Owners = append(nat.Owners, Owner{Block: block, Peer: *peer})
 		}
-	}
-	bound := make(map[netip.Addr]bool, len(self.VIPs))
-	for _, v := range self.VIPs {
-		bound[v.Private] = true
 	}
 	for _, i := range self.Interfaces {
 		claimant := portmap.Claimant{Host: i.Host}

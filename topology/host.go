@@ -101,6 +101,10 @@ type NAT struct {
 	Sources []Source
 	// Owners are the blocks that other hosts answer for, retired ones included.
 	Owners []Owner
+	// Exempt are the destinations that sources reach without translation.
+	Exempt []netip.Prefix
+	// Exempted are, on an edge of a tenant with such destinations, the sources on other hosts that are up.
+	Exempted []Remote
 }
 
 // Source is a private address and the blocks its new flows leave from, all of one public address.

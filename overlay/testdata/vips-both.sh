@@ -58,6 +58,7 @@ ip netns exec culvert-acme sysctl -qw net/ipv4/neigh/tap-a/proxy_delay=0
 ip -n culvert-acme address replace fe80::1/64 dev tap-a nodad
 ip -n culvert-acme neigh replace 10.0.0.12 lladdr 52:54:00:00:00:0a dev tap-a nud permanent
 ip -n culvert-acme neigh replace fd00::12 lladdr 52:54:00:00:00:0a dev tap-a nud permanent
+ip route replace 10.0.0.48/32 proto 146 via 169.254.99.2 dev cv100 onlink
 ip route replace 2001:db8::30/128 proto 146 via fe80::63:2 dev cv100 onlink
 ip route replace 2001:db8::31/128 proto 146 via fe80::63:2 dev cv100 onlink
 ip route replace 2001:db8::32/128 proto 146 via fe80::63:2 dev cv100 onlink

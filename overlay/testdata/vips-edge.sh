@@ -32,6 +32,7 @@ bridge -n culvert-acme fdb replace 02:63:76:00:00:02 dev vx100 dst 192.0.2.2 sel
 bridge -n culvert-acme fdb replace 02:63:76:00:00:03 dev vx100 dst 192.0.2.3 self permanent
 bridge -n culvert-acme fdb replace 02:63:76:00:00:05 dev vx100 dst 192.0.2.5 self permanent
 ip -n culvert-acme route replace 0.0.0.0/0 proto 146 via 169.254.99.1 dev uplink onlink
+ip -n culvert-acme route replace 10.0.0.48/32 proto 146 via 100.64.0.2 dev vx100 onlink
 ip -n culvert-acme route replace 100.64.0.2/32 proto 146 dev vx100
 ip -n culvert-acme route replace 100.64.0.3/32 proto 146 dev vx100
 ip -n culvert-acme route replace 100.64.0.5/32 proto 146 dev vx100
@@ -42,6 +43,7 @@ ip -n culvert-acme route replace 45.86.152.30/32 proto 146 via 100.64.0.3 dev vx
 ip -n culvert-acme route replace 45.86.152.31/32 proto 146 via 100.64.0.2 dev vx100 onlink
 ip -n culvert-acme route replace ::/0 proto 146 via fe80::63:1 dev uplink onlink
 # the rules come here, before anything brings traffic
+ip route replace 10.0.0.48/32 proto 146 via 169.254.99.2 dev cv100 onlink
 ip route replace 2001:db8::30/128 proto 146 via fe80::63:2 dev cv100 onlink
 ip route replace 2001:db8::31/128 proto 146 via fe80::63:2 dev cv100 onlink
 ip route replace 2001:db8::32/128 proto 146 via fe80::63:2 dev cv100 onlink

@@ -1,0 +1,89 @@
+package config
+
+import "net/netip"
+
+// linkLocal is what routers must not forward (RFC 3927 section 7).
+var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
+
+// checkExempt checks the prefixes that the NAT gateway leaves alone. They may have private addresses of the tenant in them: what
+// is inside stays inside.
+func (c *tenantChecker) checkExempt() {
+	if c.tenant.NATGateway == nil {
+		return
+	}
+	for i, prefix := range c.tenant.NATGateway.Exempt {
+		if !prefix.IsValid() {
+			continue
+		}
+		p := c.place.field("natGateway").entry("exempt", i)
+		if prefix.Addr().Is6() {
+			c.problem(p, "remove it; the NAT gateway translates IPv4 only", "exempt prefix is an IPv6 prefix")
+			continue
+		}
+		if prefix.Overlaps(linkLocal) {
+			c.problem(p, "name smaller prefixes", "exempt prefix overlaps link-local addresses %s", linkLocal)
+		}
+		for _, overlay := range c.overlays {
+			if prefix.Overlaps(overlay) {
+				c.problem(p, "name smaller prefixes, or set overlay to a prefix that nobody uses", "exempt prefix overlaps the overlay prefix %s", overlay)
+			}
+		}
+		if first, use, found := c.publicIn(prefix); found {
+			c.problem(p, "name smaller prefixes; VMs reach public addresses of the fleet by translation alone", "exempt prefix contains the %s %s of the tenant (line %d)", use.kind, first, c.line(use.place))
+		}
+	}
+}
+
+// publicIn returns the tenant's lowest public address in the prefix.
+func (c *tenantChecker) publicIn(prefix netip.Prefix) (first netip.Addr, use publicUse, found bool) {
+	for addr, u := range c.publics {
+		if u.tenant == c.tenant && prefix.Contains(addr) && (!found || addr.Less(first)) {
+			first, use, found = addr, u, true
+		}
+	}
+	return first, use, found
+}
+
+// exemptedUse is the tenant and the place of a private address that edges route.
+type exemptedUse struct {
+	tenant *Tenant
+	place  place
+}
+
+// checkExempted checks the private addresses of tenants that have exempt prefixes. The edges' own namespace routes them, for
+// the answers, so each must mean one tenant there, and nothing else.
+func (c *checker) checkExempted() {
+	routed := make(map[netip.Addr]exemptedUse)
+	for i := range c.fleet.Tenants {
+		t := &c.fleet.Tenants[i]
+		if t.NATGateway == nil || len(t.NATGateway.Exempt) == 0 {
+			continue
+		}
+		for j, nic := range t.Interfaces {
+			for k, addr := range nic.Addresses {
+				if addr.Is4() {
+					c.routePrivate(routed, addr, exemptedUse{t, top.entry("tenants", i).entry("interfaces", j).entry("addresses", k)})
+				}
+			}
+		}
+	}
+}
+
+// routePrivate reports a private address that edges cannot route to its tenant, and remembers the first use of each.
+func (c *checker) routePrivate(routed map[netip.Addr]exemptedUse, addr netip.Addr, use exemptedUse) {
+	const remedy = "use another address, or remove natGateway.exempt of the tenant: edges route the private addresses of tenants that have it"
+	if i, taken := c.underlays[addr]; taken {
+		c.problem(use.place, remedy, "private address is the underlay address of host %s (line %d)", c.fleet.Hosts[i].Name, c.line(top.entry("hosts", i).field("underlay")))
+	}
+	if public, taken := c.publics[addr]; taken && public.tenant != use.tenant {
+		c.problem(use.place, remedy, "private address is a public one of tenant %s (line %d)", public.tenant.Name, c.line(public.place))
+	}
+	first, taken := routed[addr]
+	switch {
+	case !taken:
+		routed[addr] = use
+	case first.tenant != use.tenant:
+		c.problem(use.place, "use another address, or remove natGateway.exempt of one of the two tenants: edges could not tell whose answers are whose",
+			"private address is also one of tenant %s (line %d), and both have natGateway.exempt", first.tenant.Name, c.line(first.place))
+	}
+}
