@@ -125,13 +125,15 @@ func (s *stage) crafted(args []string, opts options) ([][]byte, error) {
 		if err := opts.damage(raw); err != nil {
 			return nil, err
 		}
-		pieces, err := opts.pieces(raw)
-		if err != nil {
-			return nil, err
+		for n := range count {
+			pieces, err := opts.pieces(raw, n)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, pieces...)
 		}
-		out = append(out, pieces...)
 	}
-	return slices.Repeat(out, count), nil
+	return out, nil
 }
 
 // craft fills in what the options say, and returns the first and the last ICMP code.
@@ -231,8 +233,9 @@ func (o options) discover(spec *packet.Spec) error {
 	return nil
 }
 
-// pieces cuts a packet into fragments and puts them into the order wanted; those that are not named are left out.
-func (o options) pieces(raw []byte) ([][]byte, error) {
+// pieces cuts a packet into fragments and puts them into the order wanted; those that are not named are left out. The fragments of
+// the nth copy are of a datagram of their own.
+func (o options) pieces(raw []byte, n int) ([][]byte, error) {
 	if !o.has("cut") {
 		return [][]byte{raw}, nil
 	}
@@ -263,5 +266,5 @@ func (o options) pieces(raw []byte) ([][]byte, error) {
 			order = append(order, all[n-1])
 		}
 	}
-	return packet.Fragments(raw, uint16(id), order...)
+	return packet.Fragments(raw, uint16(id+n), order...)
 }

@@ -60,7 +60,7 @@ Traffic
                         about=CAPTURE [quote=BYTES] [mtu=N]: an ICMP error that quotes the last packet of a capture
                         chunk=init|init-ack|cookie-echo|cookie-ack|data|sack|abort|shutdown... [tag=N] [init=N]: of SCTP
                         cut=BYTES [pieces=3,1,2] [overlap=BYTES] [datagram=ID]: in fragments, those named, in that order;
-                        overlap bytes of each but the first are in the one before too
+                        overlap bytes of each but the first are in the one before too; with count each has an ID of its own
                         target=ADDR [says=MAC]: neighbour discovery about an address (type=135 or 136, ttl=255)
                         hex=BYTES: the payload. damaged=outer|quoted: ICMP's checksum, or a quoted IPv4 header's, is wrong
   frame VM MAC udp|tcp|sctp|icmp SRC[:PORT] DST[:PORT] [options of inject]
