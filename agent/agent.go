@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/culvertnet/culvert/config"
-	"github.com/culvertnet/culvert/ipvs"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/nft"
 	"github.com/culvertnet/culvert/overlay"
@@ -20,12 +20,14 @@ type Agent struct {
 	name   string
 	host   *netns.NS
 	kernel *overlay.Kernel
+	// settling are the load balancers that an Apply has changed and not settled, and when they may be.
+	settling map[overlay.Place]time.Time
 }
 
 // Open returns the agent of the named host, whose own namespace is given. prefix goes before the names of the tenant
 // namespaces; it is empty on a real host and tells hosts of one machine apart in a lab. Call Close when done.
 func Open(host *netns.NS, prefix, name string) *Agent {
-	return &Agent{name: name, host: host, kernel: overlay.Open(host, prefix)}
+	return &Agent{name: name, host: host, kernel: overlay.Open(host, prefix), settling: make(map[overlay.Place]time.Time)}
 }
 
 // Close gives all sockets back.
@@ -183,14 +185,7 @@ func (a *Agent) Apply(p Plan) error {
 			r.fail(rules.Place, err)
 		}
 	}
-	for _, b := range p.Balancing {
-		if r.failed[b.Place] {
-			continue
-		}
-		if err := a.applyBalancing(b, ipvs.Apply); err != nil {
-			r.fail(b.Place, fmt.Errorf("change the load balancer of %s: %w", b.Place, err))
-		}
-	}
+	r.applyBalancings(p.Balancing)
 	r.steps(p.Overlay.Attach())
 	r.steps(p.Overlay.Release())
 	if p.unguarded {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/culvertnet/culvert/ipvs"
@@ -45,7 +46,7 @@ func (a *Agent) balancing(place overlay.Place, t topology.Tenant, links overlay.
 	if links.Renewed(place, t.Device()) {
 		observed = ipvs.Forget(observed, t.Device())
 	}
-	return ipvs.Diff(observed, desired), "", nil
+	return a.unsettled(place, ipvs.Diff(observed, desired)), "", nil
 }
 
 func (a *Agent) applyBalancing(b Balancing, apply func(*netns.NS, ipvs.Plan) error) error {
@@ -56,24 +57,59 @@ func (a *Agent) applyBalancing(b Balancing, apply func(*netns.NS, ipvs.Plan) err
 	return errors.Join(apply(ns, b.Plan), ns.Close())
 }
 
-// Settles reports whether [Agent.Settle] has to follow [Agent.Apply].
-func (p Plan) Settles() bool {
-	for _, b := range p.Balancing {
-		if b.Plan.Settles() {
-			return true
+// applyBalancings carries the plans out, and the ends of those whose time has come. IPVS takes no flows that it does not know for
+// [ipvs.SettleTime] after its destinations have changed; how long ago that was is nothing that the kernel knows.
+func (r *run) applyBalancings(list []Balancing) {
+	for _, b := range list {
+		if r.failed[b.Place] {
+			continue
+		}
+		carryOut := ipvs.Apply
+		if due, ok := r.agent.settling[b.Place]; ok && len(b.Plan.Steps) == 0 && !time.Now().Before(due) {
+			carryOut = ipvs.Settle
+			delete(r.agent.settling, b.Place)
+		} else if b.Plan.Settles() {
+			r.agent.settling[b.Place] = time.Now().Add(ipvs.SettleTime)
+		}
+		if err := r.agent.applyBalancing(b, carryOut); err != nil {
+			r.fail(b.Place, fmt.Errorf("change the load balancer of %s: %w", b.Place, err))
 		}
 	}
-	return false
 }
 
-// Settle ends an Apply that has changed a load balancer's destinations: it waits until the nodes have told each other about their
-// flows ([ipvs.SettleTime]), then lets IPVS take flows that it does not know again. If the context ends first nothing is lost:
-// the next plan has the rest.
+// unsettled takes the end off a plan whose time has not come.
+func (a *Agent) unsettled(place overlay.Place, plan ipvs.Plan) ipvs.Plan {
+	if !plan.Settles() {
+		delete(a.settling, place)
+	}
+	if due, ok := a.settling[place]; ok && len(plan.Steps) == 0 && time.Now().Before(due) {
+		plan.Later = nil
+	}
+	return plan
+}
+
+// Settling says when load balancers have to be planned and applied again, by place: an Apply has changed their destinations, and
+// the nodes have not told each other about their flows yet. Who does not keep the agent so long calls [Agent.Settle].
+func (a *Agent) Settling() map[overlay.Place]time.Time { return maps.Clone(a.settling) }
+
+// Settle ends an Apply: where it has changed a load balancer's destinations, it waits until the nodes have told each other about
+// their flows ([ipvs.SettleTime]), then lets IPVS take flows that it does not know again. If the context ends first nothing is
+// lost: the next plan has the rest.
 func (a *Agent) Settle(ctx context.Context, p Plan) error {
-	if !p.Settles() {
+	var ends []Balancing
+	var due time.Time
+	for _, b := range p.Balancing {
+		if at, ok := a.settling[b.Place]; ok {
+			ends = append(ends, b)
+			if at.After(due) {
+				due = at
+			}
+		}
+	}
+	if len(ends) == 0 {
 		return nil
 	}
-	timer := time.NewTimer(ipvs.SettleTime)
+	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -81,7 +117,8 @@ func (a *Agent) Settle(ctx context.Context, p Plan) error {
 	case <-timer.C:
 	}
 	var failures Failures
-	for _, b := range p.Balancing {
+	for _, b := range ends {
+		delete(a.settling, b.Place)
 		if err := a.applyBalancing(b, ipvs.Settle); err != nil {
 			failures = append(failures, Failure{b.Place, fmt.Errorf("settle the load balancer of %s: %w", b.Place, err)})
 		}

@@ -108,6 +108,9 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 	for _, w := range plan.Overlay.Waiting {
 		at(tenantAt(w.Place), func(o *outcome) { o.waiting = append(o.waiting, w.Device) })
 	}
+	for _, b := range plan.Balancing {
+		at(tenantAt(b.Place), func(o *outcome) { o.settles = len(b.Plan.Steps) == 0 && len(o.changes) == len(b.Plan.Later) })
+	}
 	if !plan.Empty() {
 		var failures agent.Failures
 		if err := k.agent.Apply(plan); err != nil && !errors.As(err, &failures) {
@@ -128,6 +131,11 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		k.enter(name, outcomes[name], started)
 		if r := k.records[name]; hostErr != nil && r != nil {
 			r.ask(k.records[""].Retry) // it may be what failed
+		}
+	}
+	for place, due := range k.agent.Settling() {
+		if r := k.records[tenantAt(place)]; r != nil {
+			r.ask(due)
 		}
 	}
 	k.compareUnderlay(plan.Facts)

@@ -58,6 +58,8 @@ type outcome struct {
 	// came is true if a VM's device was there to be attached.
 	came    bool
 	waiting []string
+	// settles is true if all that changed was due since an earlier look.
+	settles bool
 	err     error
 }
 
@@ -70,11 +72,14 @@ const (
 	causeRetry  cause = "retry"
 	causeDevice cause = "device"
 	causeDrift  cause = "drift"
+	causeSettle cause = "settle"
 )
 
 // cause finds out why the look had something to do.
 func (r *record) cause(o outcome, first bool) cause {
 	switch {
+	case o.settles:
+		return causeSettle
 	case r.settled && o.came:
 		return causeDevice
 	case r.settled:
