@@ -48,7 +48,7 @@ func (s *stage) meanwhile(c call) error {
 	}
 	b := &background{stop: make(chan struct{})}
 	s.backgrounds[name] = b
-	b.done.Go(func() { b.repeat(turn) })
+	b.done.Go(func() { b.repeat(s.slow(pause), turn) })
 	return nil
 }
 
@@ -66,7 +66,7 @@ func (s *stage) openMeanwhile(c call) error {
 }
 
 // repeat takes turn after turn; the last one begins when the end is asked for, so a failure at the end is one.
-func (b *background) repeat(turn func() error) {
+func (b *background) repeat(pause time.Duration, turn func() error) {
 	next := time.NewTicker(pause)
 	defer next.Stop()
 	for stopped := false; !stopped; {
