@@ -51,7 +51,7 @@ func Current() (*NS, error) {
 // Create makes a namespace and mounts it under the name. It is an error if the name is taken by a living namespace;
 // what an interrupted Create left behind is replaced.
 func Create(name string) (*NS, error) {
-	if err := shareDir(); err != nil {
+	if err := Share(); err != nil {
 		return nil, err
 	}
 	if ns, err := Open(name); err == nil {
@@ -171,9 +171,9 @@ func (n *NS) Do(f func() error) error {
 	return f()
 }
 
-// shareDir makes the folder a shared mount, as ip-netns(8) does, so that names made here show up in other mount
-// namespaces (a unit with a private mount tree, a container).
-func shareDir() error {
+// Share makes [Dir] a shared mount, as ip-netns(8) does, so that names made here show up in mount namespaces that began as copies
+// of this one, and the other way round. [Create] does so by itself.
+func Share() error {
 	if err := os.MkdirAll(Dir, 0o755); err != nil {
 		return fmt.Errorf("create %s: %w", Dir, err)
 	}

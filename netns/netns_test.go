@@ -99,7 +99,7 @@ func TestCreateRefusesTakenName(t *testing.T) {
 
 func TestHalfMadeNameCountsAsAbsent(t *testing.T) {
 	n := name(t, "half")
-	if err := shareDir(); err != nil {
+	if err := Share(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(Dir, n), nil, 0o444); err != nil {

@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"source":   {"config", "portmap"},
 	"topology": {"config", "portmap"},
 	"trigger":  {"netns"},
+	"confine":  {"netns"},
 	"overlay":  {"config", "portmap", "topology", "netns"},
 	"nft":      {"config", "portmap", "topology", "netns"},
 	"ipvs":     {"config", "portmap", "topology", "netns"},

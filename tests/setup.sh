@@ -19,6 +19,7 @@ conntrack:conntrack
 tcpdump:tcpdump
 unshare:util-linux
 ldd:libc-bin
+systemd-analyze:systemd
 '
 
 packages=

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/agent/daemon"
+	"github.com/culvertnet/culvert/confine"
 	"github.com/culvertnet/culvert/source"
 )
 
@@ -32,6 +35,7 @@ func daemonCommand() *cli.Command {
 		Flags: []cli.Flag{
 			fleetFlag, lockFlag, hostFlag, socketFlag, namespaceFlag, prefixFlag,
 			&cli.DurationFlag{Name: "check", Value: daemon.DefaultCheck, Usage: "look at every tenant once in `TIME`, although nobody said that something changed"},
+			&cli.BoolFlag{Name: "confine", Usage: "make the file system read-only for the daemon, but for what it must write"},
 			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "log as text or json"},
 		},
 		Before: wellFormedAsRoot,
@@ -42,6 +46,11 @@ func daemonCommand() *cli.Command {
 func runDaemon(c *cli.Context) error {
 	if c.Duration("check") < time.Second {
 		return inputError{fmt.Errorf("check %s: want 1s at least", c.Duration("check"))}
+	}
+	if c.Bool("confine") {
+		if err := confineDaemon(c); err != nil {
+			return err
+		}
 	}
 	log, err := logger(c)
 	if err != nil {
@@ -67,6 +76,26 @@ func runDaemon(c *cli.Context) error {
 	// The context ends with SIGTERM.
 	reloadAtHangup(c.Context, d)
 	return errors.Join(d.Run(c.Context), host.Close())
+}
+
+// confineDaemon starts the daemon anew with a file system that is read-only but for the API's socket, the host's lock and its
+// own files.
+func confineDaemon(c *cli.Context) error {
+	folder := filepath.Dir(c.String(socketFlag.Name))
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("make the socket's folder: %w", err)
+	}
+	release, err := agent.Lock(c.Context, agent.LockPath) // makes the file
+	if err != nil {
+		return err
+	}
+	release()
+	writable := []string{folder, agent.LockPath}
+	// What the service manager has made for the daemon's own files (systemd.exec(5), StateDirectory=).
+	if state := os.Getenv("STATE_DIRECTORY"); state != "" {
+		writable = append(writable, strings.Split(state, ":")...)
+	}
+	return confine.FileSystem(writable...)
 }
 
 // reloadAtHangup has the daemon reload at each SIGHUP until the context ends.

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Runs beside the daemon's unit, when that says that it is ready. Writes what it sees to the test's folder; the last line says
+# that it came to the end.
+set -eux
+dir=$1
+exec >"$dir/proof" 2>&1
+culvert=$dir/culvert
+
+# Ready means converged: the tenant is there, for everybody on the host.
+"$culvert" status
+ip netns list
+ip -n culvert-acme link show tap-a
+ip netns exec culvert-acme nft list tables | grep 'ip culvert'
+systemctl show culvert --property=StatusText,NRestarts
+pid=$(systemctl show culvert --property=MainPID --value)
+grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' "/proc/$pid/status"
+
+# What a program in the daemon's place could not write, and what it could.
+for path in /usr/x /var/x /run/x /tmp/x "$dir/x" /proc/sys/vm/drop_caches; do
+	! nsenter --target "$pid" --mount sh -c "echo 1 >$path"
+done
+for path in /run/culvert/x /var/lib/culvert/x; do
+	nsenter --target "$pid" --mount sh -c "echo 1 >$path"
+done
+
+again() {
+	for _ in $(seq 400); do
+		if "$@" >/dev/null 2>&1; then return 0; fi
+		sleep 0.05
+	done
+	echo "never: $*"
+	return 1
+}
+
+# Drift of each kind that it hears of.
+ip netns exec culvert-acme nft flush ruleset
+again ip netns exec culvert-acme nft list table ip culvert
+ip -n culvert-acme link delete vx100
+again ip -n culvert-acme link show vx100
+ip netns exec culvert-acme sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
+again ip netns exec culvert-acme grep -q 1 /proc/sys/net/ipv4/ip_forward
+ip netns exec culvert-acme sh -c 'echo 7 >/proc/sys/net/netfilter/nf_conntrack_udp_timeout'
+again ip netns exec culvert-acme grep -q 300 /proc/sys/net/netfilter/nf_conntrack_udp_timeout
+ip netns delete culvert-acme
+again ip -n culvert-acme link show vx100
+
+# Another fleet, and reload.
+cp "$dir/next.lock.yaml" "$dir/new" && mv "$dir/new" "$dir/fleet.lock.yaml"
+cp "$dir/next.yaml" "$dir/new" && mv "$dir/new" "$dir/fleet.yaml"
+again ip -n culvert-blue link show vx200
+systemctl reload culvert
+again systemctl is-active culvert
+"$culvert" status
+
+# Killed: the service manager starts it again, the namespaces stay, and nothing needs to be written.
+kill -9 "$pid"
+again sh -c "test \$(systemctl show culvert --property=MainPID --value) -ne $pid && systemctl is-active culvert"
+again "$culvert" status
+"$culvert" status | grep 'changes  *0'
+ip netns exec culvert-blue nft list tables | grep 'ip culvert'
+
+# Stopped: everything stays.
+systemctl stop culvert
+ip netns list
+ip netns exec culvert-blue nft list tables | grep 'ip culvert'
+"$culvert" plan -f "$dir/fleet.yaml"
+echo PROVEN
