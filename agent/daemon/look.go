@@ -67,14 +67,14 @@ func (k *keeper) lookAtEach(err error, names []string) {
 	}
 	k.hostWell()
 	if len(names) == 1 {
-		k.enter(names[0], outcome{err: err}, time.Now())
+		k.fail(names[0], err, time.Now())
 		return
 	}
 	for _, name := range names {
 		started := time.Now()
 		plan, err := k.plan([]string{name})
 		if err != nil {
-			k.enter(name, outcome{err: err}, started)
+			k.fail(name, err, started)
 			continue
 		}
 		k.carryOut(plan, []string{name}, started)
@@ -126,9 +126,10 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		names = append(slices.Clone(names), "")
 	}
 	slices.Sort(names)
+	causes := k.causes(names, outcomes)
 	hostErr := outcomes[""].err
 	for _, name := range names {
-		k.enter(name, outcomes[name], started)
+		k.enter(name, outcomes[name], causes[name], started)
 		if r := k.records[name]; hostErr != nil && r != nil {
 			r.ask(k.records[""].Retry) // it may be what failed
 		}
@@ -139,6 +140,21 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		}
 	}
 	k.compareUnderlay(plan.Facts)
+}
+
+// causes finds out why each tenant had something to do. What is done in the host's own part for a tenant has the tenant's cause.
+func (k *keeper) causes(names []string, outcomes map[string]outcome) map[string]cause {
+	out := make(map[string]cause, len(names))
+	host := k.record("").cause(outcomes[""], !k.ready)
+	for _, name := range names {
+		why := k.record(name).cause(outcomes[name], !k.ready)
+		out[name] = why
+		if name != "" && why != causeDrift {
+			host = why
+		}
+	}
+	out[""] = host
+	return out
 }
 
 func tenantAt(p overlay.Place) string { return strings.TrimPrefix(string(p), topology.NamespacePrefix) }
@@ -155,9 +171,8 @@ func (k *keeper) compareUnderlay(facts overlay.Facts) {
 }
 
 // enter writes the outcome down and tells of it.
-func (k *keeper) enter(name string, o outcome, started time.Time) {
+func (k *keeper) enter(name string, o outcome, why cause, started time.Time) {
 	r, now := k.record(name), time.Now()
-	why := r.cause(o, !k.ready)
 	if o.err == nil {
 		k.changes += len(o.changes)
 		if why == causeDrift {
@@ -175,6 +190,12 @@ func (k *keeper) enter(name string, o outcome, started time.Time) {
 	if r.wanted == nil && name != "" && o.err == nil {
 		k.forget(name)
 	}
+}
+
+// fail enters that a tenant could not be compared.
+func (k *keeper) fail(name string, err error, started time.Time) {
+	o := outcome{err: err}
+	k.enter(name, o, k.record(name).cause(o, !k.ready), started)
 }
 
 // number has a tenant's namespace heard, if it has one.

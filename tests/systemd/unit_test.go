@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -22,6 +23,7 @@ func TestUnit(t *testing.T) {
 	// The shell joins the group before it leaves for namespaces of its own; when it is killed, all that is in there is.
 	join := fmt.Sprintf("echo $$ >%s/cgroup.procs && exec unshare --mount --pid --fork --kill-child --cgroup --net --uts --ipc /bin/sh %s/boot.sh %s", group, dir, dir)
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", join)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also when the test is killed
 	out, runErr := cmd.CombinedOutput()
 	proof, err := os.ReadFile(filepath.Join(dir, "proof"))
 	if err != nil {

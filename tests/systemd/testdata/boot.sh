@@ -41,6 +41,8 @@ done
 umount -R /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 hostname hv1
+echo hv1 >/run/hostname
+mount --bind /run/hostname /etc/hostname
 
 # The host's hardware: an underlay and a VM's device.
 ip link set lo up
@@ -59,7 +61,7 @@ cp /run/proof/culvert.service /run/systemd/system/
 cat >/run/systemd/system/proof.service <<EOF
 [Unit]
 DefaultDependencies=no
-Requires=culvert.service
+Wants=culvert.service
 After=culvert.service
 [Service]
 Type=oneshot

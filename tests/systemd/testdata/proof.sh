@@ -23,9 +23,14 @@ for path in /run/culvert/x /var/lib/culvert/x; do
 	nsenter --target "$pid" --mount sh -c "echo 1 >$path"
 done
 
+# again repeats a command until it succeeds.
 again() {
+	set +x
 	for _ in $(seq 400); do
-		if "$@" >/dev/null 2>&1; then return 0; fi
+		if "$@" >/dev/null 2>&1; then
+			set -x
+			return 0
+		fi
 		sleep 0.05
 	done
 	echo "never: $*"
