@@ -1,0 +1,120 @@
+package etcd
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+const (
+	// requestTimeout bounds a request for a few small values. It is more than an etcd takes to elect a leader.
+	requestTimeout = 5 * time.Second
+	// bulkTimeout bounds a request for many values or large ones.
+	bulkTimeout = 30 * time.Second
+)
+
+// Access is how a client proves who it is, and what it accepts as the server's proof.
+type Access struct {
+	// CA, Cert and Key are PEM files. With CA the connection is encrypted and the server must have a certificate of it;
+	// Cert and Key are the client's own. All are read anew for each connection.
+	CA, Cert, Key string
+	// User is etcd's user. The password is in PasswordFile, or else it is Password.
+	User, Password, PasswordFile string
+}
+
+// check finds what cannot be meant.
+func (a Access) check(where Address) error {
+	switch {
+	case (a.Cert == "") != (a.Key == ""):
+		return errors.New("etcd: a certificate needs its key, and a key its certificate; give --etcd-cert and --etcd-key")
+	case a.Cert != "" && a.CA == "":
+		return errors.New("etcd: a client's certificate is of no use without encryption; give --etcd-ca")
+	case a.User == "" && (a.Password != "" || a.PasswordFile != ""):
+		return errors.New("etcd: a password needs a user; give --etcd-user")
+	case a.User != "" && a.Password == "" && a.PasswordFile == "":
+		return errors.New("etcd: a user needs a password; give --etcd-password-file")
+	case a.User != "" && a.CA == "" && !where.local():
+		return errors.New("etcd: a password is not sent over an open connection; give --etcd-ca")
+	}
+	return nil
+}
+
+// tls returns nil for an open connection.
+func (a Access) tls() (*tls.Config, error) {
+	if a.CA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(a.CA)
+	if err != nil {
+		return nil, fmt.Errorf("read etcd's certificate authority: %w", err)
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read etcd's certificate authority: %s has no certificate in PEM", a.CA)
+	}
+	if a.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(a.Cert, a.Key)
+		if err != nil {
+			return nil, fmt.Errorf("read the certificate for etcd: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+func (a Access) password() (string, error) {
+	if a.PasswordFile == "" {
+		return a.Password, nil
+	}
+	text, err := os.ReadFile(a.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("read etcd's password: %w", err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}
+
+// dial makes a client. It does not wait for etcd, unless there is a user: then it asks who that is.
+func dial(where Address, a Access) (*clientv3.Client, error) {
+	if err := a.check(where); err != nil {
+		return nil, err
+	}
+	secure, err := a.tls()
+	if err != nil {
+		return nil, err
+	}
+	password, err := a.password()
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http://"
+	if secure != nil {
+		scheme = "https://"
+	}
+	config := clientv3.Config{
+		TLS: secure, Username: a.User, Password: password, DialTimeout: requestTimeout,
+		// A member that vanished without a word is noticed after the sum of both.
+		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 3 * time.Second, PermitWithoutStream: true,
+		Logger: zap.NewNop(),
+	}
+	for _, e := range where.Endpoints {
+		config.Endpoints = append(config.Endpoints, scheme+e)
+	}
+	client, err := clientv3.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", where, err)
+	}
+	return client, nil
+}
+
+// within bounds a request. A member that is cut off from the others refuses it at once, and another one is asked.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(clientv3.WithRequireLeader(ctx), limit)
+}
