@@ -62,10 +62,13 @@ const (
 // HostState says whether a host takes part.
 type HostState string
 
-// The states of a host. A host that is down keeps its id and its blocks and gets no traffic.
+// The states of a host. A host that is down keeps its id and its blocks and gets no traffic. One that is lost gets no share
+// of others' traffic, and what is for itself as before: it may well be alive. No document says lost, only who keeps count
+// of the hosts.
 const (
 	Up   HostState = "up"
 	Down HostState = "down"
+	Lost HostState = "lost"
 )
 
 // VNI is a VXLAN network identifier, 1-16777215 (RFC 7348 section 5).

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 )
@@ -114,7 +115,23 @@ func dial(where Address, a Access) (*clientv3.Client, error) {
 	return client, nil
 }
 
-// within bounds a request. A member that is cut off from the others refuses it at once, and another one is asked.
-func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(clientv3.WithRequireLeader(ctx), limit)
+// pause is between two tries of a request that no leader was there for.
+const pause = 50 * time.Millisecond
+
+// ask makes a request within a time. A member that is cut off from the others refuses it at once and has done nothing; the
+// next try meets another member, or a new leader.
+func ask[R any](ctx context.Context, limit time.Duration, request func(context.Context) (R, error)) (R, error) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), limit)
+	defer cancel()
+	for {
+		r, err := request(ctx)
+		if !errors.Is(err, rpctypes.ErrNoLeader) {
+			return r, err
+		}
+		select {
+		case <-ctx.Done():
+			return r, err
+		case <-time.After(pause):
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -53,9 +54,7 @@ type Fleet struct {
 
 // Read reads the fleet.
 func (s *Store) Read(ctx context.Context) (*Fleet, error) {
-	ctx, cancel := within(ctx, requestTimeout)
-	defer cancel()
-	resp, err := s.client.Get(ctx, s.fleet())
+	resp, err := ask(ctx, requestTimeout, func(ctx context.Context) (*clientv3.GetResponse, error) { return s.client.Get(ctx, s.fleet()) })
 	if err != nil {
 		return nil, fmt.Errorf("read the fleet in %s: %w", s.where, err)
 	}
@@ -69,6 +68,13 @@ func (s *Store) Read(ctx context.Context) (*Fleet, error) {
 		return nil, fmt.Errorf("read the fleet in %s: %w", s.where, err)
 	}
 	return &Fleet{fleet, lock, kv.ModRevision, image{kv.Value, l.values}}, nil
+}
+
+// transact makes a transaction.
+func (s *Store) transact(ctx context.Context, limit time.Duration, conditions []clientv3.Cmp, ops []clientv3.Op) (*clientv3.TxnResponse, error) {
+	return ask(ctx, limit, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		return s.client.Txn(ctx).If(conditions...).Then(ops...).Commit()
+	})
 }
 
 // at returns a getter of values as they were at a revision.
@@ -85,13 +91,11 @@ func (s *Store) at(revision int64) getter {
 }
 
 func (s *Store) get(ctx context.Context, keys []string, revision int64, values map[string][]byte) error {
-	ctx, cancel := within(ctx, bulkTimeout)
-	defer cancel()
 	var ops []clientv3.Op
 	for _, key := range keys {
 		ops = append(ops, clientv3.OpGet(key, clientv3.WithRev(revision)))
 	}
-	resp, err := s.client.Txn(ctx).Then(ops...).Commit()
+	resp, err := s.transact(ctx, bulkTimeout, nil, ops)
 	if err != nil {
 		return fmt.Errorf("read objects: %w", err)
 	}
@@ -114,12 +118,9 @@ func (s *Store) Replace(ctx context.Context, old *Fleet, fleet *config.Fleet, lo
 	if err := s.stage(ctx, old, next); err != nil {
 		return 0, fmt.Errorf("write objects; the fleet in %s is as it was: %w", s.where, err)
 	}
-	ctx, cancel := within(ctx, requestTimeout)
-	defer cancel()
-	resp, err := s.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.ModRevision(s.fleet()), "=", old.Revision)).
-		Then(clientv3.OpPut(s.fleet(), string(next.root))).
-		Commit()
+	resp, err := s.transact(ctx, requestTimeout,
+		[]clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.fleet()), "=", old.Revision)},
+		[]clientv3.Op{clientv3.OpPut(s.fleet(), string(next.root))})
 	if err != nil {
 		return 0, fmt.Errorf("replace the fleet in %s (push again to see whether it was): %w", s.where, err)
 	}
@@ -139,9 +140,7 @@ func (s *Store) stage(ctx context.Context, old *Fleet, next image) error {
 		if len(ops) == 0 {
 			return nil
 		}
-		ctx, cancel := within(ctx, bulkTimeout)
-		defer cancel()
-		_, err := s.client.Txn(ctx).Then(ops...).Commit()
+		_, err := s.transact(ctx, bulkTimeout, nil, ops)
 		ops, size = ops[:0], 0
 		return err
 	}

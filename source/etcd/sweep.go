@@ -45,9 +45,9 @@ func (s *Store) Sweep(ctx context.Context) error {
 
 // keys returns the keys under a prefix that were written before a revision.
 func (s *Store) keys(ctx context.Context, prefix string, before int64) ([]string, error) {
-	ctx, cancel := within(ctx, bulkTimeout)
-	defer cancel()
-	resp, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithMaxModRev(before-1))
+	resp, err := ask(ctx, bulkTimeout, func(ctx context.Context) (*clientv3.GetResponse, error) {
+		return s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithMaxModRev(before-1))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("look for what %s does not use: %w", s.where, err)
 	}
@@ -60,15 +60,13 @@ func (s *Store) keys(ctx context.Context, prefix string, before int64) ([]string
 
 // remove deletes the keys, unless one of them has been written since: then somebody pushes, and sweeps after that.
 func (s *Store) remove(ctx context.Context, keys []string, before int64) error {
-	ctx, cancel := within(ctx, bulkTimeout)
-	defer cancel()
 	var same []clientv3.Cmp
 	var ops []clientv3.Op
 	for _, key := range keys {
 		same = append(same, clientv3.Compare(clientv3.ModRevision(key), "<", before))
 		ops = append(ops, clientv3.OpDelete(key))
 	}
-	if _, err := s.client.Txn(ctx).If(same...).Then(ops...).Commit(); err != nil {
+	if _, err := s.transact(ctx, bulkTimeout, same, ops); err != nil {
 		return fmt.Errorf("delete what %s does not use: %w", s.where, err)
 	}
 	return nil

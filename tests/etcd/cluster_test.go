@@ -32,8 +32,8 @@ type member struct {
 	name         string
 	config       *embed.Config
 	server       *embed.Etcd // nil when killed
-	client, peer string      // host:port; peer is what the member listens on
-	gate         *gate       // what the others dial
+	client, peer string      // host:port that the member listens on
+	gate, front  *gate       // what the others dial, and what clients may dial
 }
 
 type option func(*cluster, *embed.Config)
@@ -45,7 +45,7 @@ func newCluster(t *testing.T, n int, options ...option) *cluster {
 	var initial []string
 	for i := range n {
 		m := &member{name: fmt.Sprintf("m%d", i), client: freePort(t), peer: freePort(t)}
-		m.gate = newGate(t, m.peer)
+		m.gate, m.front = newGate(t, m.peer), newGate(t, m.client)
 		initial = append(initial, fmt.Sprintf("%s=http://%s", m.name, m.gate.address))
 		c.members = append(c.members, m)
 	}

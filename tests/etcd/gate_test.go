@@ -68,6 +68,7 @@ var sender = regexp.MustCompile(`(?i)\r\nX-Server-From: ([0-9a-f]+)\r\n`)
 func (g *gate) pass(in net.Conn) {
 	defer func() { _ = in.Close() }()
 	var head bytes.Buffer
+	// HTTP/2, which clients speak, begins with a request, too (RFC 9113 section 3.4).
 	for buf := make([]byte, 4096); !bytes.Contains(head.Bytes(), []byte("\r\n\r\n")); {
 		n, err := in.Read(buf)
 		if err != nil {

@@ -1,0 +1,60 @@
+package etcd
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// census tells which hosts are lost: their daemons have been heard of, and let their leases end. While etcd cannot be
+// reached nothing changes, and for a while after it is reachable again nobody gets lost: hosts may have found back later
+// than we did.
+type census struct {
+	// grace is how long hosts have to renew their leases after [census.connect].
+	grace time.Duration
+	// live have a lease, seen have ever had one.
+	live, seen map[string]bool
+	// lost is what callers are told.
+	lost map[string]bool
+	// until is when the grace ends; zero when it has.
+	until time.Time
+}
+
+// connect begins anew with what etcd says about hosts.
+func (c *census) connect(live, seen []string, now time.Time) {
+	c.live, c.seen = set(live), set(seen)
+	c.until = now.Add(c.grace)
+}
+
+func set(names []string) map[string]bool {
+	out := make(map[string]bool, len(names))
+	for _, n := range names {
+		out[n] = true
+	}
+	return out
+}
+
+// appear notes that a host has a lease.
+func (c *census) appear(host string) { c.live[host], c.seen[host] = true, true }
+
+// vanish notes that a host's lease has ended.
+func (c *census) vanish(host string) { delete(c.live, host) }
+
+// count brings the lost hosts up to date and reports whether they changed.
+func (c *census) count(now time.Time) bool {
+	if !c.until.IsZero() && !now.Before(c.until) {
+		c.until = time.Time{}
+	}
+	lost := make(map[string]bool)
+	for host := range c.seen {
+		if !c.live[host] && (c.until.IsZero() || c.lost[host]) {
+			lost[host] = true
+		}
+	}
+	changed := !maps.Equal(lost, c.lost)
+	c.lost = lost
+	return changed
+}
+
+// names are the lost hosts, sorted.
+func (c *census) names() []string { return slices.Sorted(maps.Keys(c.lost)) }

@@ -1,0 +1,143 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/source"
+)
+
+// desk is where what etcd says becomes deliveries and refusals.
+type desk struct {
+	*Source
+	deliver func(source.Snapshot)
+	refuse  func(error)
+	loader  loader
+	census  census
+
+	// fleet and lock are the last good ones, pushed at the revision; nil before the first.
+	fleet    *config.Fleet
+	lock     *portmap.Lock
+	revision int64
+	cached   bool
+	// given is the generation that was delivered last, problem what is wrong, which has been told.
+	given   string
+	problem error
+}
+
+// hear takes in what the fleet's key holds. Its error is one of the way to etcd; one of the fleet is refused.
+func (d *desk) hear(ctx context.Context, root []byte, revision int64, get getter) error {
+	if revision == d.revision && !d.cached {
+		d.tell(nil)
+		return nil
+	}
+	fleet, lock, err := d.loader.load(ctx, root, get)
+	if errors.Is(err, errFleet) {
+		d.tell(fmt.Errorf("revision %d: %w", revision, err))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.fleet, d.lock, d.revision, d.cached = fleet, lock, revision, false
+	if d.Cache != "" {
+		// Before anybody acts on it: a start without etcd must not go back behind what the kernel holds.
+		err = writeCache(d.Cache, d.layout, revision, image{root, d.loader.values})
+	}
+	d.tell(err)
+	return nil
+}
+
+// without goes on without a fleet from etcd: with the last one, or at a start with the one in the cache.
+func (d *desk) without(ctx context.Context, problem error) {
+	if d.fleet == nil && d.Cache != "" {
+		problem = errors.Join(problem, d.boot(ctx))
+	}
+	d.tell(problem)
+}
+
+// boot takes the fleet in the cache, if there is one.
+func (d *desk) boot(ctx context.Context) error {
+	revision, i, err := readCache(d.Cache, d.layout)
+	if err != nil || revision == 0 {
+		return err
+	}
+	fleet, lock, err := d.loader.load(ctx, i.root, i.get)
+	if err != nil {
+		return fmt.Errorf("use the fleet that was kept in %s: %w", d.Cache, err)
+	}
+	d.fleet, d.lock, d.revision, d.cached = fleet, lock, revision, true
+	return nil
+}
+
+// tell delivers the fleet in force if that is news, or if nothing is wrong any more, and then says what is wrong.
+func (d *desk) tell(problem error) {
+	news := false
+	if d.fleet != nil {
+		s := d.snapshot()
+		news = s.Generation != d.given || problem == nil && d.problem != nil
+		if news {
+			d.given = s.Generation
+			d.deliver(s)
+		}
+	}
+	if problem != nil && (news || d.problem == nil || problem.Error() != d.problem.Error()) {
+		d.refuse(problem)
+	}
+	d.problem = problem
+}
+
+// again tells everything once more.
+func (d *desk) again() {
+	problem := d.problem
+	d.given, d.problem = "", nil
+	d.tell(problem)
+}
+
+// snapshot is the last good fleet, with the hosts that are lost.
+func (d *desk) snapshot() source.Snapshot {
+	fleet := *d.fleet
+	fleet.Hosts = slices.Clone(fleet.Hosts)
+	var lost []string
+	for i := range fleet.Hosts {
+		h := &fleet.Hosts[i]
+		// Who asks is there, whatever etcd believes.
+		if d.census.lost[h.Name] && h.State == config.Up && h.Name != d.Host {
+			h.State = config.Lost
+			lost = append(lost, h.Name)
+		}
+	}
+	return source.Snapshot{Fleet: &fleet, Lock: d.lock, Generation: generation(d.revision, d.cached, lost)}
+}
+
+// generation names a snapshot: the revision, and what makes it another than was pushed.
+func generation(revision int64, cached bool, lost []string) string {
+	g := strconv.FormatInt(revision, 10)
+	if cached {
+		g += " (cached)"
+	}
+	slices.Sort(lost)
+	switch n := len(lost); {
+	case n > 3:
+		g += fmt.Sprintf(" without %d hosts (%s)", n, digest([]byte(strings.Join(lost, " ")))[:8])
+	case n > 0:
+		g += " without " + strings.Join(lost, ", ")
+	}
+	return g
+}
+
+// Revision is the revision that a snapshot's generation names; 0 if it names none.
+func Revision(generation string) int64 {
+	number, _, _ := strings.Cut(generation, " ")
+	revision, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return revision
+}
