@@ -139,11 +139,12 @@ func (b *builder) node() {
 // entrances are the hosts that an edge sends packets for a public address of no virtual IP to.
 func (b *builder) entrances(public netip.Addr, nat bool) []Hop {
 	balanced := slices.Contains(b.tenant.Listening(public.Is4()), public)
+	able := slices.DeleteFunc(slices.Clone(b.tenant.Peers), func(p topology.Peer) bool {
+		return !(nat && p.Hypervisor || balanced && p.Balancer)
+	})
 	var in []Hop
-	for _, p := range b.tenant.Peers {
-		if nat && p.Hypervisor || balanced && p.Balancer {
-			in = append(in, Hop{Via: p.Overlay(public), Device: b.tenant.Device()})
-		}
+	for _, p := range topology.Present(able) {
+		in = append(in, Hop{Via: p.Overlay(public), Device: b.tenant.Device()})
 	}
 	return in
 }

@@ -205,9 +205,10 @@ func (b *builder) outside() {
 	}
 	for _, anywhere := range []netip.Prefix{anywhereIPv4, anywhereIPv6} {
 		var out []Hop
-		for _, p := range t.Peers {
-			// Without public addresses of the family nothing has business outside.
-			if p.Edge && len(t.Publics(anywhere.Addr().Is4())) > 0 {
+		// Without public addresses of the family nothing has business outside.
+		if len(t.Publics(anywhere.Addr().Is4())) > 0 {
+			edges := slices.DeleteFunc(slices.Clone(t.Peers), func(p topology.Peer) bool { return !p.Edge })
+			for _, p := range topology.Present(edges) {
 				out = append(out, Hop{Via: p.Overlay(anywhere.Addr()), Device: vx})
 			}
 		}

@@ -1,15 +1,12 @@
 package source
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Reporter is a source that host's daemons can report to, so that the whole fleet can be seen in one place.
 type Reporter interface {
 	// Report publishes how the host is, replacing what it said before. It does not wait: what cannot be published now is
 	// published later, or replaced by a newer report.
-	Report(ctx context.Context, r Report)
+	Report(r Report)
 }
 
 // Report says how one host is.

@@ -97,7 +97,7 @@ func (t Tenant) Nodes() []Peer {
 // Node is who gets packets for listeners that land on this host; false if this host is a node itself or none is up. All nodes
 // choose the same backend, so any will do: hosts spread over them by id.
 func (t Tenant) Node() (Peer, bool) {
-	nodes := t.Nodes()
+	nodes := Present(t.Nodes())
 	if t.Balancer || len(nodes) == 0 {
 		return Peer{}, false
 	}

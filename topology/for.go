@@ -23,6 +23,7 @@ func For(fleet *config.Fleet, lock *portmap.Lock, name string) (Host, error) {
 		b.peers[h.Name] = Peer{
 			Host: h.Name, ID: id, Underlay: h.Underlay, MAC: RouterMAC(id),
 			IPv4: OverlayIPv4(fleet.Overlay, id), IPv6: OverlayIPv6(fleet.Overlay, id),
+			Lost: h.State == config.Lost && h.Name != name,
 		}
 		b.up[h.Name] = h.State != config.Down
 		if h.Has(config.Edge) && b.up[h.Name] {

@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/portmap"
@@ -75,6 +76,17 @@ type Peer struct {
 	IPv4, IPv6 netip.Addr
 	// Hypervisor, Edge and Balancer say what the peer does for this tenant.
 	Hypervisor, Edge, Balancer bool
+	// Lost is true if nothing is heard of the peer. It may be alive, so what is for it alone still goes there.
+	Lost bool
+}
+
+// Present are the peers that one may be chosen of for what any can do: those that are not lost, or all if all are.
+func Present(peers []Peer) []Peer {
+	out := slices.DeleteFunc(slices.Clone(peers), func(p Peer) bool { return p.Lost })
+	if len(out) == 0 {
+		return peers
+	}
+	return out
 }
 
 // Overlay is the peer's overlay address of the family that reaches addr.

@@ -54,6 +54,7 @@ func (k *keeper) report() {
 	became := looked && !k.ready
 	k.ready = k.ready || looked
 	k.publish()
+	k.relay()
 	if became {
 		k.opts.Service.ready()
 	}

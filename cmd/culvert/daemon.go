@@ -17,7 +17,6 @@ import (
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/agent/daemon"
 	"github.com/culvertnet/culvert/confine"
-	"github.com/culvertnet/culvert/source"
 )
 
 var socketFlag = &cli.StringFlag{
@@ -28,16 +27,17 @@ func daemonCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "daemon",
 		Usage: "keep this host's kernel what the fleet says",
-		Description: "Follows the fleet's files and undoes what others change, within a moment. Flows that a change does not concern are\n" +
+		Description: "Follows the fleet's files, or the fleet in etcd, and undoes what others change, within a moment. Flows that a change does not concern are\n" +
 			"not touched; when it ends, or is killed, the kernel goes on forwarding. SIGHUP has it read the files and look at\n" +
 			"everything. A fleet that is wrong is refused, and the last good one stays. `culvert status` says how it is.\n\n" +
-			"Examples:\n   culvert daemon -f /etc/culvert/fleet.yaml\n   culvert daemon -f fleet.yaml --host hv1 --log-format json",
-		Flags: []cli.Flag{
-			fleetFlag, lockFlag, hostFlag, socketFlag, namespaceFlag, prefixFlag,
+			"Examples:\n   culvert daemon -f /etc/culvert/fleet.yaml\n   culvert daemon -f fleet.yaml --host hv1 --log-format json\n" +
+			"   culvert daemon --source etcd://etcd1:2379,etcd2:2379/culvert --etcd-ca /etc/culvert/ca.pem",
+		Flags: append([]cli.Flag{
+			fleetFlag, lockFlag, sourceFlag, cacheFlag, hostFlag, socketFlag, namespaceFlag, prefixFlag,
 			&cli.DurationFlag{Name: "check", Value: daemon.DefaultCheck, Usage: "look at every tenant once in `TIME`, although nobody said that something changed"},
 			&cli.BoolFlag{Name: "confine", Usage: "make the file system read-only for the daemon, but for what it must write"},
 			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "log as text or json"},
-		},
+		}, etcdFlags...),
 		Before: wellFormedAsRoot,
 		Action: runDaemon,
 	}
@@ -60,6 +60,10 @@ func runDaemon(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	fleet, err := openSource(c, name)
+	if err != nil {
+		return err
+	}
 	service, err := daemon.OpenService()
 	if err != nil {
 		return err
@@ -70,7 +74,7 @@ func runDaemon(c *cli.Context) error {
 	}
 	d := daemon.New(daemon.Options{
 		Host: host, Prefix: c.String(prefixFlag.Name), Name: name, Version: c.App.Version,
-		Source: source.NewFile(c.String(fleetFlag.Name), lockPath(c)),
+		Source: fleet,
 		Socket: c.String(socketFlag.Name), Lock: agent.LockPath, Check: c.Duration("check"), Log: log, Service: service,
 	})
 	// The context ends with SIGTERM.

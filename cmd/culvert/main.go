@@ -107,7 +107,7 @@ func newApp() *cli.App {
 		OnUsageError:   badUsage,
 		Action:         unknownCommand,
 		Commands: []*cli.Command{
-			validateCommand(), schemaCommand(), allocateCommand(), planCommand(), applyCommand(),
+			validateCommand(), schemaCommand(), allocateCommand(), planCommand(), applyCommand(), pushCommand(), pullCommand(),
 			renderCommand(), daemonCommand(), statusCommand(), cleanupCommand(), countersCommand(), doctorCommand(), labCommand(),
 		},
 	}

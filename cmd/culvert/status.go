@@ -15,13 +15,18 @@ import (
 func statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
-		Usage: "say how this host's daemon is",
+		Usage: "say how this host's daemon is, or how all hosts of a fleet in etcd are",
 		Description: "Prints the fleet that is in force, each tenant's state, what was repaired and what is wrong. Exits with 0 if all is\n" +
 			"well, devices that are waited for included, and with 1 if not.\n\n" +
-			"Examples:\n   culvert status\n   culvert status -o json",
-		Flags:  []cli.Flag{socketFlag, outputFlag},
+			"Examples:\n   culvert status\n   culvert status -o json\n   culvert status --source etcd://etcd1:2379/culvert --fleet",
+		Flags: append([]cli.Flag{
+			socketFlag, outputFlag, sourceFlag, &cli.BoolFlag{Name: "fleet", Usage: "say how all hosts are, by what they report to etcd"},
+		}, etcdFlags...),
 		Before: wellFormed,
 		Action: func(c *cli.Context) error {
+			if c.Bool("fleet") {
+				return fleetStatus(c)
+			}
 			s, err := daemon.Ask(c.Context, c.String(socketFlag.Name))
 			if err != nil {
 				return err

@@ -61,7 +61,7 @@ func (o *outbox) last() *source.Report {
 }
 
 // Report implements [source.Reporter].
-func (s *Source) Report(_ context.Context, r source.Report) { s.outbox.put(r) }
+func (s *Source) Report(r source.Report) { s.outbox.put(r) }
 
 // report writes what is in the outbox, and first what was there before: who knows what etcd has kept. Reports are some time
 // apart, because thousands of hosts report each change of the fleet.

@@ -102,7 +102,7 @@ func (h *host) refusal(words string) {
 // ready has the host report that it holds a generation.
 func (h *host) ready(name string, revision int64) {
 	g := strconv.FormatInt(revision, 10)
-	h.source.Report(h.t.Context(), source.Report{Host: name, Ready: true, Generation: g, Converged: g, Time: time.Now()})
+	h.source.Report(source.Report{Host: name, Ready: true, Generation: g, Converged: g, Time: time.Now()})
 }
 
 // expectStates compares the states of all hosts that are not up.
@@ -378,7 +378,7 @@ func TestStatus(t *testing.T) {
 	h.ready("hv1", one)
 	two := push(t, s, parse(t, "1024", "2048"))
 	h.revision(two)
-	h.source.Report(t.Context(), source.Report{Host: "hv1", Ready: true, Generation: fmt.Sprint(two), Converged: fmt.Sprint(one), Problems: []string{"no device"}})
+	h.source.Report(source.Report{Host: "hv1", Ready: true, Generation: fmt.Sprint(two), Converged: fmt.Sprint(one), Problems: []string{"no device"}})
 	eventually(t, func() error {
 		fleet, err := s.Read(t.Context())
 		if err != nil {

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/culvertnet/culvert/source"
+	"github.com/culvertnet/culvert/source/etcd"
+)
+
+// passwordVariable may hold etcd's password. There is no flag for it: other users can see a command line.
+const passwordVariable = "CULVERT_ETCD_PASSWORD"
+
+var (
+	sourceFlag = &cli.StringFlag{
+		Name: "source", EnvVars: []string{"CULVERT_SOURCE"},
+		Usage: "take the fleet from `ADDRESS`: etcd://host:2379,host:2379/prefix (default: from the files)",
+	}
+	cacheFlag = &cli.StringFlag{
+		Name: "fleet-cache", Value: "/var/lib/culvert/fleet", EnvVars: []string{"CULVERT_FLEET_CACHE"},
+		Usage: "keep the last fleet of etcd in `FILE`, for a start without etcd",
+	}
+	// etcdFlags say how to get into etcd.
+	etcdFlags = []cli.Flag{
+		etcdFlag("ca", "accept servers with a certificate of those in `FILE` (PEM); without it the connection is open"),
+		etcdFlag("cert", "show the certificate in `FILE` (PEM)"),
+		etcdFlag("key", "the certificate's key is in `FILE` (PEM)"),
+		etcdFlag("user", "be etcd's user `NAME`; the password may be in "+passwordVariable),
+		etcdFlag("password-file", "the user's password is in `FILE`"),
+	}
+)
+
+func etcdFlag(name, usage string) *cli.StringFlag {
+	variable := "CULVERT_ETCD_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	return &cli.StringFlag{Name: "etcd-" + name, EnvVars: []string{variable}, Usage: usage}
+}
+
+// etcdAccess reads etcdFlags.
+func etcdAccess(c *cli.Context) etcd.Access {
+	return etcd.Access{
+		CA: c.String("etcd-ca"), Cert: c.String("etcd-cert"), Key: c.String("etcd-key"),
+		User: c.String("etcd-user"), PasswordFile: c.String("etcd-password-file"), Password: os.Getenv(passwordVariable),
+	}
+}
+
+// openSource returns the source of fleets for a daemon that is the named host.
+func openSource(c *cli.Context, host string) (source.Source, error) {
+	if c.String(sourceFlag.Name) == "" {
+		return source.NewFile(c.String(fleetFlag.Name), lockPath(c)), nil
+	}
+	address, err := etcd.ParseAddress(c.String(sourceFlag.Name))
+	if err != nil {
+		return nil, inputError{err}
+	}
+	s, err := etcd.NewSource(etcd.Config{Address: address, Access: etcdAccess(c), Host: host, Version: version, Cache: c.String(cacheFlag.Name)})
+	if err != nil {
+		return nil, inputError{err}
+	}
+	return s, nil
+}
+
+// withStore calls f with the store that the command line names.
+func withStore(c *cli.Context, f func(*etcd.Store) error) error {
+	if c.String(sourceFlag.Name) == "" {
+		return inputError{fmt.Errorf("say where etcd is: --%s etcd://host:2379/prefix, or CULVERT_SOURCE", sourceFlag.Name)}
+	}
+	address, err := etcd.ParseAddress(c.String(sourceFlag.Name))
+	if err != nil {
+		return inputError{err}
+	}
+	store, err := etcd.Open(address, etcdAccess(c))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	return f(store)
+}
