@@ -16,11 +16,12 @@ build:
 setup:
 	tests/setup.sh
 
-# Runs everything: on this host's kernel what that can do, on a full kernel all
-# that has to do with a kernel, there without a skip.
+# Runs everything: on this host's kernel what that can do, then what needs an
+# etcd, which is a module of its own, and on a full kernel all that has to do with
+# a kernel, there without a skip.
 .PHONY: test
 test: setup lint build/vm build/report
-	build/report 'host=go test -json -count=1 -timeout 20m ./...' 'full!=build/vm -json'
+	build/report 'host=go test -json -count=1 -timeout 20m ./...' 'etcd!=cd tests/etcd && go test -json -count=1 -timeout 20m ./...' 'full!=build/vm -json'
 
 .PHONY: test-vm
 test-vm: setup build/vm
@@ -30,7 +31,9 @@ test-vm: setup build/vm
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "not as gofmt wants it:"; gofmt -l .; exit 1; }
 	go vet ./...
-	go tool staticcheck ./...
+	go build -o build/staticcheck honnef.co/go/tools/cmd/staticcheck
+	build/staticcheck ./...
+	cd tests/etcd && go vet ./... && ../../build/staticcheck ./...
 
 # Plays the NAT gateway's story, in a machine with a full kernel where this
 # host's own kernel cannot.

@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"maps"
-	"slices"
 	"time"
 )
 
@@ -55,6 +54,3 @@ func (c *census) count(now time.Time) bool {
 	c.lost = lost
 	return changed
 }
-
-// names are the lost hosts, sorted.
-func (c *census) names() []string { return slices.Sorted(maps.Keys(c.lost)) }
