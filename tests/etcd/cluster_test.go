@@ -36,7 +36,7 @@ type member struct {
 	gate, front  *gate       // what the others dial, and what clients may dial
 }
 
-type option func(*cluster, *embed.Config)
+type option func(*embed.Config)
 
 // newCluster starts n members.
 func newCluster(t *testing.T, n int, options ...option) *cluster {
@@ -60,7 +60,7 @@ func newCluster(t *testing.T, n int, options ...option) *cluster {
 		config.InitialCluster = strings.Join(initial, ",")
 		config.MaxSnapFiles, config.MaxWalFiles = 1, 1
 		for _, o := range options {
-			o(c, config)
+			o(config)
 		}
 		m.config = config
 	}
