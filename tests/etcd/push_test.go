@@ -133,8 +133,8 @@ func TestLoser(t *testing.T) {
 	expectFleet(t, s, winner)
 }
 
-// big is a fleet with an interface of every tenant on several hosts.
-func big(hosts, tenants, interfaces int) *config.Fleet {
+// bigFleet is a fleet with an interface of every tenant on several hosts.
+func bigFleet(hosts, tenants, interfaces int) *config.Fleet {
 	fleet := &config.Fleet{Overlay: config.DefaultOverlay()}
 	next := netip.MustParseAddr("172.16.0.1")
 	for i := range hosts {
@@ -162,7 +162,7 @@ func big(hosts, tenants, interfaces int) *config.Fleet {
 // TestBig pushes 10 000 hosts, and a tenant whose document is larger than what etcd takes in one request.
 func TestBig(t *testing.T) {
 	s := newCluster(t, 1).open()
-	for _, fleet := range []*config.Fleet{big(10_000, 1_000, 10), big(100, 1, 20_000)} {
+	for _, fleet := range []*config.Fleet{bigFleet(10_000, 1_000, 10), bigFleet(100, 1, 20_000)} {
 		push(t, s, fleet)
 		if err := s.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
