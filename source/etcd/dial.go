@@ -110,7 +110,7 @@ func dial(where Address, a Access) (*clientv3.Client, error) {
 	}
 	client, err := clientv3.New(config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", where, err)
+		return nil, fmt.Errorf("connect to %s: %w", where, a.reason(context.Background(), where, err))
 	}
 	return client, nil
 }

@@ -29,6 +29,7 @@ type Store struct {
 	layout
 	client *clientv3.Client
 	where  Address
+	access Access
 }
 
 // Open returns the store at an address. Call Close when done.
@@ -37,7 +38,7 @@ func Open(where Address, access Access) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{layout{where.Prefix}, client, where}, nil
+	return &Store{layout{where.Prefix}, client, where, access}, nil
 }
 
 // Close ends the connections.
@@ -56,7 +57,7 @@ type Fleet struct {
 func (s *Store) Read(ctx context.Context) (*Fleet, error) {
 	resp, err := ask(ctx, requestTimeout, func(ctx context.Context) (*clientv3.GetResponse, error) { return s.client.Get(ctx, s.fleet()) })
 	if err != nil {
-		return nil, fmt.Errorf("read the fleet in %s: %w", s.where, err)
+		return nil, fmt.Errorf("read the fleet in %s: %w", s.where, s.access.reason(ctx, s.where, err))
 	}
 	if len(resp.Kvs) == 0 {
 		return &Fleet{Fleet: &config.Fleet{}, Lock: portmap.NewLock()}, nil
