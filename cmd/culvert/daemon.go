@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,9 +28,9 @@ func daemonCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "daemon",
 		Usage: "keep this host's kernel what the fleet says",
-		Description: "Follows the fleet's files, or the fleet in etcd, and undoes what others change, within a moment. Flows that a change does not concern are\n" +
-			"not touched; when it ends, or is killed, the kernel goes on forwarding. SIGHUP has it read the files and look at\n" +
-			"everything. A fleet that is wrong is refused, and the last good one stays. `culvert status` says how it is.\n\n" +
+		Description: "Follows the fleet's files, or the fleet in etcd, and undoes what others change, within a moment. Flows that a change\n" +
+			"does not concern are not touched; when it ends, or is killed, the kernel goes on forwarding. SIGHUP has it read the\n" +
+			"files and look at everything. A fleet that is wrong is refused, and the last good one stays. `culvert status` says how it is.\n\n" +
 			"Examples:\n   culvert daemon -f /etc/culvert/fleet.yaml\n   culvert daemon -f fleet.yaml --host hv1 --log-format json\n" +
 			"   culvert daemon --source etcd://etcd1:2379,etcd2:2379/culvert --etcd-ca /etc/culvert/ca.pem",
 		Flags: append([]cli.Flag{
@@ -98,6 +99,15 @@ func confineDaemon(c *cli.Context) error {
 	// What the service manager has made for the daemon's own files (systemd.exec(5), StateDirectory=).
 	if state := os.Getenv("STATE_DIRECTORY"); state != "" {
 		writable = append(writable, strings.Split(state, ":")...)
+	}
+	if c.String(sourceFlag.Name) != "" {
+		cache := filepath.Dir(c.String(cacheFlag.Name))
+		if err := os.MkdirAll(cache, 0o750); err != nil {
+			return fmt.Errorf("make the folder for the fleet's cache: %w", err)
+		}
+		if !slices.Contains(writable, cache) {
+			writable = append(writable, cache)
+		}
 	}
 	return confine.FileSystem(writable...)
 }
