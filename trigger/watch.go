@@ -117,7 +117,7 @@ func (w *Watch) ID(ns *netns.NS) (Space, error) {
 }
 
 // parameterFolders hold parameters that no netlink message tells of.
-var parameterFolders = []string{"net/ipv4", "net/ipv4/conf/all", "net/ipv4/conf/default", "net/ipv6/conf/default", "net/netfilter"}
+var parameterFolders = []string{"net/ipv4", "net/ipv4/conf/all", "net/ipv4/conf/default", "net/ipv6/conf/default", "net/netfilter", "net/ipv4/vs"}
 
 // watchParameters watches the namespace-wide parameters of a namespace. A folder that does not exist yet (connection
 // tracking makes its own when the first rule needs it) is taken at the next call.

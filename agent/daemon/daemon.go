@@ -44,7 +44,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	a := agent.Open(d.opts.Host, d.opts.Prefix, d.opts.Name)
 	k := newKeeper(d.opts, a, watch, d.queue, d.board)
-	tasks := []task{fleetTask{d.opts.Source, d.queue}, kernelTask{watch, d.queue}, k}
+	tasks := []task{
+		fleetTask{d.opts.Source, d.queue}, kernelTask{watch, d.queue},
+		servicesTask{d.opts.Prefix, d.queue, d.opts.Log, &k.balanced}, k,
+	}
 	if d.opts.Service != nil {
 		tasks = append(tasks, watchdogTask{d.opts.Service, &k.busy})
 	}

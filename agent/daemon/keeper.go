@@ -27,6 +27,9 @@ type keeper struct {
 	// busy is when the work under way began, in nanoseconds since 1970; 0 if there is none.
 	busy atomic.Int64
 
+	// balanced are the tenants with IPVS services here, for the task that compares them.
+	balanced atomic.Pointer[[]string]
+
 	// host is what the host must hold; nil before the first fleet.
 	host       *topology.Host
 	generation string
@@ -121,6 +124,7 @@ func (k *keeper) adopt(s source.Snapshot, now time.Time) {
 		return
 	}
 	k.host, k.generation, k.notes = &host, s.Generation, agent.Notes(s.Fleet)
+	k.balanced.Store(balancedBy(host))
 	if k.arrived.IsZero() {
 		k.arrived = now
 	}
@@ -135,6 +139,17 @@ func (k *keeper) adopt(s source.Snapshot, now time.Time) {
 	}
 	changed := k.compare(old, host, now)
 	k.opts.Log.Info("fleet", "generation", s.Generation, "tenants", len(host.Tenants), "changed", changed)
+}
+
+// balancedBy lists the tenants whose load the host balances.
+func balancedBy(host topology.Host) *[]string {
+	var names []string
+	for _, t := range host.Tenants {
+		if t.Balancer && len(t.Balancers) > 0 {
+			names = append(names, t.Name)
+		}
+	}
+	return &names
 }
 
 // compare asks for a look at every tenant that another fleet changes, and returns their number.

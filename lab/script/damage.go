@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/google/nftables"
+	"github.com/moby/ipvs"
 	"github.com/vishvananda/netlink"
 	vishns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -15,7 +16,7 @@ import (
 
 // damage does to a node what a careless hand or another program might.
 func (s *stage) damage(c call) error {
-	const usage = "usage: damage NODE rules | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX | sysctl PATH VALUE | name"
+	const usage = "usage: damage NODE rules | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX | sysctl PATH VALUE | services | name"
 	if len(c.args) < 2 {
 		return mistakef(usage)
 	}
@@ -31,6 +32,8 @@ func (s *stage) damage(c call) error {
 		switch {
 		case what == "rules" && len(args) == 0:
 			return flushRules(ns)
+		case what == "services" && len(args) == 0:
+			return flushServices(ns)
 		case what == "sysctl" && len(args) == 2:
 			return ns.Do(func() error {
 				return os.WriteFile(filepath.Join("/proc/sys", filepath.FromSlash(args[0])), []byte(args[1]), 0)
@@ -55,6 +58,18 @@ func flushRules(ns *netns.NS) error {
 	}
 	conn.FlushRuleset()
 	return conn.Flush()
+}
+
+// flushServices removes all services of IPVS, like `ipvsadm --clear`.
+func flushServices(ns *netns.NS) error {
+	return ns.Do(func() error {
+		h, err := ipvs.New("")
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		return h.Flush()
+	})
 }
 
 // damages are what netlink can take away, by what they take.
