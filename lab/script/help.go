@@ -92,6 +92,7 @@ Evidence
   counters NODE         print all counters of a node
   endpoints CAPTURE OP N [FILTER]
                         how many different sources the captured packets have: address and port, or echo id
+  balanced NODE OP N    how many established connections IPVS knows there, other nodes' included if they told
   expires NODE OP SECONDS WORD...
                         how long the one conntrack entry lives that has all the words, such as udp sport=2101
   sysctl NODE NAME [= VALUE|== VALUE]

@@ -28,7 +28,7 @@ func init() {
 		"frame": (*stage).frame, "arp": (*stage).arp, "vxlan": (*stage).vxlanCommand,
 		"capture": (*stage).capture, "captured": (*stage).captured,
 		"mark": (*stage).mark, "counter": (*stage).counter, "conntrack": (*stage).conntrack, "snmp": (*stage).snmp, "endpoints": (*stage).endpoints,
-		"expires": (*stage).expires, "sysctl": (*stage).sysctl, "gained": (*stage).gained,
+		"balanced": (*stage).balanced, "expires": (*stage).expires, "sysctl": (*stage).sysctl, "gained": (*stage).gained,
 		"counters": (*stage).counters, "entries": (*stage).entries,
 		"eventually": (*stage).eventually, "meanwhile": (*stage).meanwhile, "finish": (*stage).finish, "say": (*stage).say,
 	}

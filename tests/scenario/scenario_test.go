@@ -26,6 +26,14 @@ func TestBalancer(t *testing.T) {
 	play(t, "balancer")
 }
 
+// TestSticky needs IPVS too.
+func TestSticky(t *testing.T) {
+	if err := ipvs.Load(); err != nil {
+		t.Skip("needs IPVS: ", err)
+	}
+	play(t, "sticky")
+}
+
 func TestDaemon(t *testing.T) { play(t, "daemon") }
 
 // play plays the scenarios of a folder.
