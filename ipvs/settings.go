@@ -23,8 +23,8 @@ var waiting = Setting{"expire_nodest_conn", "0"}
 // settings are the parameters of every node (Documentation/networking/ipvs-sysctl.rst).
 func settings() []Setting {
 	return []Setting{
-		// Below so many free pages of memory (64 MiB of 4 KiB pages) drop_entry begins. The kernel's 1024 are below what it
-		// keeps for itself: it would kill programs first.
+		// Below so many free pages of memory (64 MiB of 4 KiB pages) drop_entry begins. The kernel's 1024 are less than
+		// what a large machine keeps for itself (vm.min_free_kbytes).
 		{"amemthresh", "16384"},
 		// Flows are not in conntrack here: their packets come in alone, answers go from the backend's host to the edge.
 		{"conntrack", "0"},

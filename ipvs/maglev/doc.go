@@ -6,8 +6,8 @@
 //	fmt.Println(backends[i].Address)
 //
 // The table is Maglev's (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI 2016, section
-// 3.4) with the hash, the weights and the fallback of net/netfilter/ipvs/ip_vs_mh.c. It replicates Linux 4.18 to 6.18; a test
-// compares it with the kernel it runs on.
+// 3.4) with the hash, the weights and the fallback of net/netfilter/ipvs/ip_vs_mh.c. It replicates Linux 6.12; the kernel test
+// of the room ipvs compares it with the kernel it runs on, which is how another version is tried.
 //
 // Be aware:
 //   - The result depends on the order in which backends were added, and on weights of the past: see [Backend].

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 )
 
-// KernelSize is the number of slots in the kernels of Debian, Ubuntu and Fedora: CONFIG_IP_VS_MH_TAB_INDEX is 12.
+// KernelSize is the number of slots of a kernel whose CONFIG_IP_VS_MH_TAB_INDEX is 12: Debian's, and whoever leaves it as it is.
 const KernelSize = 4093
 
 // Sizes are the numbers of slots that a kernel can be built with, for CONFIG_IP_VS_MH_TAB_INDEX from 8 to 17.
