@@ -36,6 +36,8 @@ type Status struct {
 	Converged *Convergence `json:"converged"`
 	// Error is what concerns the whole host.
 	Error *Incident `json:"error"`
+	// Next is when something is looked at next if nothing happens until then.
+	Next time.Time `json:"next,omitzero"`
 	// Changes and Drift count since the start: what was written, and how much of it was to undo what others had done.
 	Changes int `json:"changes"`
 	Drift   int `json:"drift"`

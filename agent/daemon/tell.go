@@ -77,7 +77,9 @@ func (k *keeper) publish() {
 			tenants = append(tenants, r.Tenant)
 		}
 	}
+	next := k.next()
 	k.board.set(func(s *Status) {
+		s.Next = next
 		s.Generation, s.Refused, s.Ready, s.Converged = k.generation, k.refused, k.ready, k.converged
 		s.Changes, s.Drift, s.Tenants, s.Error = k.changes, k.drift, tenants, k.hostError
 		s.Notes = append([]string{}, k.notes...)

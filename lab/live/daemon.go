@@ -57,21 +57,31 @@ func (d *Daemon) Push(ctx context.Context, fleet *config.Fleet, lock *portmap.Lo
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return d.until(ctx, func(s daemon.Status) bool {
+		return s.Generation == generation && s.Converged != nil && s.Converged.Generation == generation && s.Healthy()
+	})
+}
+
+// Idle waits until the daemon has nothing to look at for the next second.
+func (d *Daemon) Idle(ctx context.Context) error {
+	return d.until(ctx, func(s daemon.Status) bool { return time.Until(s.Next) > time.Second })
+}
+
+// until waits for a status.
+func (d *Daemon) until(ctx context.Context, fits func(daemon.Status) bool) error {
 	const patience = time.Minute
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	for {
-		if s := d.Daemon.Status(); s.Generation == generation && s.Converged != nil && s.Converged.Generation == generation && s.Healthy() {
-			return nil
-		}
+	for !fits(d.Daemon.Status()) {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not converged within %s: %s", patience, d.Status())
+			return fmt.Errorf("not so within %s: %s", patience, d.Status())
 		case <-again.C:
 		}
 	}
+	return nil
 }
 
 // Drift is how many changes undid what others had done.

@@ -15,6 +15,8 @@ import (
 type Daemon interface {
 	// Push gives it another fleet and waits until the host has converged to it.
 	Push(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock) error
+	// Idle waits until it has nothing to look at for the next second.
+	Idle(ctx context.Context) error
 	// Drift is how many changes undid what others had done.
 	Drift() int
 	// Repaired is what it did last to undo what others had done, a line for each change.
@@ -27,11 +29,11 @@ type Daemon interface {
 
 // daemonCommand starts and stops daemons, and prints how they are.
 func (s *stage) daemonCommand(c call) error {
-	const usage = "usage, after lab up and with an agent: daemon start|stop|status HOST..."
+	const usage = "usage, after lab up and with an agent: daemon start|stop|idle|status HOST..."
 	if len(c.args) < 2 || s.lab == nil || s.tools.Daemon == nil {
 		return mistakef(usage)
 	}
-	do, ok := map[string]func(call, string) error{"start": s.startDaemon, "stop": s.stopDaemon, "status": s.daemonStatus}[c.args[0]]
+	do, ok := map[string]func(call, string) error{"start": s.startDaemon, "stop": s.stopDaemon, "idle": s.idleDaemon, "status": s.daemonStatus}[c.args[0]]
 	if !ok {
 		return mistakef(usage)
 	}
@@ -70,6 +72,14 @@ func (s *stage) stopDaemon(_ call, host string) error {
 	delete(s.daemons, host)
 	s.mu.Unlock()
 	return d.Stop()
+}
+
+func (s *stage) idleDaemon(c call, host string) error {
+	d := s.daemon(host)
+	if d == nil {
+		return mistakef("no daemon of %s runs", host)
+	}
+	return d.Idle(c.ctx)
 }
 
 func (s *stage) daemonStatus(c call, host string) error {

@@ -17,6 +17,7 @@ const Help = `The lab
   daemon start|stop HOST...
                         let the hosts' daemons run, from the fleet as it is; from then on fleet and apply go through them and
                         wait for them. A host without one converges when it is told to
+  daemon idle HOST...   wait until they have nothing to look at for a second: what they notice then, they have been told
   daemon status HOST    print how it is
   drift HOST OP N       so many changes of the daemon undid what others had done
   repaired HOST WORDS   the last thing that the daemon did to undo what others had done has these words
