@@ -231,8 +231,16 @@ func (b *builder) sourceNAT(f Family) Chain {
 func (b *builder) transit(f Family) Chain {
 	return Chain{
 		Name: chainTransit, Base: &Base{Type: "filter", Hook: Prerouting, Priority: priorityRaw},
-		Rules: append([]Rule{rule(f, inDevice(b.vx), source(f, setPublics), notrack())}, b.transitExempt(f)...),
+		Rules: append([]Rule{rule(f, all(inDevice(b.vx), source(f, setPublics), b.elsewhere(f), notrack())...)}, b.transitExempt(f)...),
 	}
+}
+
+// elsewhere leaves out what is for the host itself, which on a node may be for a port of its VMs.
+func (b *builder) elsewhere(f Family) []statement {
+	if b.nats(f) && b.balances(f) {
+		return all(destinationNot(f, setListening))
+	}
+	return nil
 }
 
 func (b *builder) sources() Set {

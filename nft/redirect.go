@@ -62,6 +62,10 @@ func (b *builder) netdev() Table {
 		}
 	}
 	ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSource(setEdges), jump(chainFromEdge)))
+	if b.turns() {
+		t.Sets = append(t.Sets, b.insiders(), b.publics(IPv4Family))
+		ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSource(setInsiders), isIPv4(), source(IPv4Family, setPublics), jump(chainFromEdge)))
+	}
 	t.Chains = append([]Chain{b.fromEdge(), ingress}, t.Chains...)
 	if b.t.Edge {
 		// On an edge that is a hypervisor too, packets from outside come by the uplink.

@@ -111,6 +111,7 @@ func (b *builder) node() {
 	}
 	if t.Hypervisor {
 		b.add(Loop{MTU: b.mtu, MAC: topology.HandoverMAC})
+		b.localFor()
 	}
 	for _, balancer := range t.Balancers {
 		for _, backend := range balancer.Backends {

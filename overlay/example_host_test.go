@@ -92,9 +92,68 @@ func withVIPs(t topology.Tenant) topology.Tenant {
 	return t
 }
 
+// node is a host that balances and does nothing else.
+func node() topology.Tenant {
+	t := balanced(edge())
+	t.Edge, t.Self.Edge, t.Balancer, t.Self.Balancer = false, false, true, true
+	t.Peers = append(t.Peers, peer(4, true), otherNode())
+	return t
+}
+
+// nodeBoth is a node that runs backends and is an edge.
+func nodeBoth() topology.Tenant {
+	t := balanced(both())
+	t.Balancer, t.Self.Balancer = true, true
+	t.Peers = append(t.Peers, otherNode())
+	return t
+}
+
+// nodeEdge is an edge of a tenant with load balancers.
+func nodeEdge() topology.Tenant {
+	t := balanced(edge())
+	t.Peers = append(t.Peers, otherNode())
+	return t
+}
+
+func otherNode() topology.Peer {
+	p := peer(7, false)
+	p.Host, p.Hypervisor, p.Balancer = "lb7", false, true
+	return p
+}
+
+// balanced gives the tenant load balancers: on the NAT gateway's address, on one of its own, of IPv6, and one that nobody serves.
+// One backend is of a host that is down.
+func balanced(t topology.Tenant) topology.Tenant {
+	first, second, gone := peer(1, false), peer(2, false), peer(9, false)
+	if !t.Hypervisor {
+		first = peer(3, false)
+	}
+	backend := func(sequence uint32, vm string, p topology.Peer) topology.Backend {
+		a := netip.MustParseAddr(vm)
+		return topology.Backend{
+			Sequence: sequence, VM: a, Address: topology.BackendAddress(config.DefaultOverlay(), sequence, a.Is4()), MAC: topology.BackendMAC(sequence),
+			Weight: 1, Peer: p, Local: p.ID == 1, Down: p.ID == gone.ID,
+		}
+	}
+	balancer := func(address string, shared bool, backends ...topology.Backend) topology.Balancer {
+		return topology.Balancer{
+			Name: "web", Address: netip.MustParseAddr(address), Shared: shared, Backends: backends,
+			Listeners: []config.Listener{{Protocol: config.TCP, Port: 443, BackendPort: 443}},
+		}
+	}
+	t.Balancers = []topology.Balancer{
+		balancer("45.86.152.23", true, backend(1, "10.0.0.12", first), backend(2, "10.0.0.47", second), backend(3, "10.0.0.63", gone)),
+		balancer("45.86.152.50", false, backend(4, "10.0.0.47", second)),
+		balancer("2001:db8::50", false, backend(5, "fd00::12", first), backend(6, "fd00::47", second)),
+		balancer("45.86.152.51", false),
+	}
+	return t
+}
+
 // examples are all of them by name.
 func examples() map[string]topology.Tenant {
 	return map[string]topology.Tenant{
+		"node": node(), "node-both": nodeBoth(), "node-edge": nodeEdge(),
 		"hypervisor": hypervisor(), "edge": edge(), "both": both(),
 		"vips": withVIPs(hypervisor()), "vips-edge": withVIPs(edge()), "vips-both": withVIPs(both()),
 	}

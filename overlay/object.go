@@ -80,6 +80,7 @@ const (
 	kindFallback
 	kindStray
 	kindSysctl
+	kindRule
 )
 
 // linkKey is the key of a link of any type: one name, one link.

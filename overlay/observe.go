@@ -150,6 +150,7 @@ func (o *observer) tenant(host *observer) {
 	o.addresses()
 	o.neighbours(func(string) bool { return true })
 	o.entries()
+	o.rules()
 	o.routes()
 }
 

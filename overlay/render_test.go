@@ -35,6 +35,13 @@ func TestRenderRuns(t *testing.T) {
 						h.Tenants[0].Peers[i].Underlay = mustAddr(fmt.Sprintf("2001:db8::%d", i+2))
 					}
 				}
+				for _, lb := range h.Tenants[0].Balancers {
+					for i := range lb.Backends {
+						if h.Underlay.Is6() {
+							lb.Backends[i].Peer.Underlay = mustAddr("2001:db8::2")
+						}
+					}
+				}
 				k := Open(r.k.host, "")
 				defer k.Close()
 				observed := must(k.Observe(h.Underlay))
