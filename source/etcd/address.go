@@ -58,7 +58,7 @@ var errSecret = fmt.Errorf("a user or a password has no place in an address, whi
 // parseEndpoint reads a host with or without port.
 func parseEndpoint(s string) (string, error) {
 	u, err := url.Parse(Scheme + s)
-	if err != nil || u.Hostname() == "" || u.Host != s {
+	if err != nil || u.Host != s || !isHost(u.Hostname()) {
 		return "", fmt.Errorf("%q is not a host", s)
 	}
 	port := u.Port()
@@ -66,6 +66,14 @@ func parseEndpoint(s string) (string, error) {
 		port = "2379"
 	}
 	return net.JoinHostPort(u.Hostname(), port), nil
+}
+
+// isHost reports whether a text can be a host's name or address.
+func isHost(s string) bool {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return ip.Zone() == ""
+	}
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == ""
 }
 
 // String is the address as [ParseAddress] reads it.

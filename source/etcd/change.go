@@ -29,7 +29,7 @@ func (f *Fleet) Changes(fleet *config.Fleet, lock *portmap.Lock) (changes []Chan
 	}
 	old, next := texts(before), texts(after)
 	for _, o := range before {
-		if c := compare(o, old, next); c.New == nil {
+		if c := compare(o, old, next); c.Old != nil && c.New == nil {
 			changes = append(changes, c)
 		}
 	}
