@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -129,9 +130,13 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 	causes := k.causes(names, outcomes)
 	hostErr := outcomes[""].err
 	for _, name := range names {
-		k.enter(name, outcomes[name], causes[name], started)
+		o := outcomes[name]
+		if hostErr != nil && o.err == nil && len(o.changes) > 0 {
+			o.err = fmt.Errorf("the host's own part failed, and this may not have been done: %w", hostErr)
+		}
+		k.enter(name, o, causes[name], started)
 		if r := k.records[name]; hostErr != nil && r != nil {
-			r.ask(k.records[""].Retry) // it may be what failed
+			r.ask(k.records[""].Retry)
 		}
 	}
 	for place, due := range k.agent.Settling() {
