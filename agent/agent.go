@@ -22,12 +22,16 @@ type Agent struct {
 	kernel *overlay.Kernel
 	// settling are the load balancers that an Apply has changed and not settled, and when they may be.
 	settling map[overlay.Place]time.Time
+	progress func()
 }
+
+// OnProgress has f called whenever a plan or its application has come further: what takes long has not come to a halt.
+func (a *Agent) OnProgress(f func()) { a.progress = f }
 
 // Open returns the agent of the named host, whose own namespace is given. prefix goes before the names of the tenant
 // namespaces; it is empty on a real host and tells hosts of one machine apart in a lab. Call Close when done.
 func Open(host *netns.NS, prefix, name string) *Agent {
-	return &Agent{name: name, host: host, kernel: overlay.Open(host, prefix), settling: make(map[overlay.Place]time.Time)}
+	return &Agent{name: name, host: host, kernel: overlay.Open(host, prefix), settling: make(map[overlay.Place]time.Time), progress: func() {}}
 }
 
 // Close gives all sockets back.
@@ -119,6 +123,7 @@ func (a *Agent) plan(host topology.Host, tenants []topology.Tenant, observe func
 		return plan, err
 	}
 	for _, t := range tenants {
+		a.progress()
 		place := overlay.Place(t.Namespace())
 		rules, err := a.rules(place, t, plan.Overlay)
 		if err != nil {
@@ -178,6 +183,7 @@ func (a *Agent) Apply(p Plan) error {
 	r.steps(p.Overlay.Detach())
 	r.steps(p.Overlay.Prepare())
 	for _, rules := range p.Rules {
+		a.progress()
 		if r.failed[rules.Place] {
 			continue
 		}
@@ -215,6 +221,7 @@ func (r *run) fail(place overlay.Place, err error) {
 
 func (r *run) steps(steps []overlay.Step) {
 	steps = slices.DeleteFunc(steps, func(s overlay.Step) bool { return s.Verb != overlay.Remove && r.failed[s.Place] })
+	r.agent.progress()
 	for _, f := range r.agent.kernel.Apply(steps) {
 		place := f.Step.Place
 		if ns, ok := f.Step.Object.(overlay.Namespace); ok {

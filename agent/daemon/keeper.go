@@ -24,7 +24,7 @@ type keeper struct {
 	watch *trigger.Watch
 	queue *queue
 	board *board
-	// busy is when the work under way began, in nanoseconds since 1970; 0 if there is none.
+	// busy is when the work under way came further last, in nanoseconds since 1970; 0 if there is none.
 	busy atomic.Int64
 
 	// balanced are the tenants with IPVS services here, for the task that compares them.
@@ -61,7 +61,9 @@ type underlay struct {
 }
 
 func newKeeper(o Options, a *agent.Agent, w *trigger.Watch, q *queue, b *board) *keeper {
-	return &keeper{opts: o, agent: a, watch: w, queue: q, board: b, records: make(map[string]*record), spaces: make(map[trigger.Space]string)}
+	k := &keeper{opts: o, agent: a, watch: w, queue: q, board: b, records: make(map[string]*record), spaces: make(map[trigger.Space]string)}
+	a.OnProgress(func() { k.busy.Store(time.Now().UnixNano()) })
+	return k
 }
 
 func (k *keeper) String() string { return "keeper" }

@@ -8,8 +8,9 @@ import (
 	"github.com/culvertnet/culvert/source"
 )
 
-// DefaultCheck is how often every tenant is looked at although nobody said that something changed.
-const DefaultCheck = time.Minute
+// DefaultCheck is how often every tenant is looked at although nobody said that something changed. A look takes some 10 ms of a
+// processor: with a thousand tenants that is 3 % of one.
+const DefaultCheck = 5 * time.Minute
 
 // Options say what a daemon keeps, and how.
 type Options struct {

@@ -78,7 +78,8 @@ func (s *Service) status(text string) {
 	}
 }
 
-// watchdogTask tells the service manager that the keeper is alive: idle, or at work for less time than the manager allows.
+// watchdogTask tells the service manager that the keeper is alive: idle, or at work and further than it was the time before that
+// the manager allows.
 type watchdogTask struct {
 	service *Service
 	busy    *atomic.Int64
