@@ -141,16 +141,20 @@ func (r *daemonRig) witness(host string) *witness {
 	if err != nil {
 		r.Fatal(err)
 	}
+	// Other namespaces may have a number, too: those at the other ends of cables.
+	ours := map[trigger.Space]bool{trigger.Host: true}
 	for _, tenant := range []string{"acme", "blue"} {
-		if _, err := watch.ID(r.open(host + "/" + tenant)); err != nil {
+		space, err := watch.ID(r.open(host + "/" + tenant))
+		if err != nil {
 			r.Fatal(err)
 		}
+		ours[space] = true
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() {
 		done <- watch.Run(ctx, func(e trigger.Event) {
-			if e.Kind != trigger.Name || strings.HasPrefix(e.Name, r.name) {
+			if ours[e.Space] && (e.Kind != trigger.Name || strings.HasPrefix(e.Name, r.name)) {
 				w.events <- e
 			}
 		})
