@@ -154,6 +154,9 @@ func (r *daemonRig) witness(host string) *witness {
 	done := make(chan error)
 	go func() {
 		done <- watch.Run(ctx, func(e trigger.Event) {
+			if e.Kind == trigger.Neighbour && e.Space == trigger.Host {
+				return // hosts learn each other's MACs by themselves
+			}
 			if ours[e.Space] && (e.Kind != trigger.Name || strings.HasPrefix(e.Name, r.name)) {
 				w.events <- e
 			}
