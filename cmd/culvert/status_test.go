@@ -67,6 +67,11 @@ func TestExitStatus(t *testing.T) {
 		{"doctor --prefix x-", 2},
 		{"doctor -f " + good + " -o xml", 2},
 		{"counters -o xml", 2},
+		{"daemon --check 1ms", 2},
+		{"daemon --log-format xml", 2},
+		{"daemon too many", 2},
+		{"status -o xml", 2},
+		{"status --socket " + filepath.Join(dir, "none"), 1},
 	} {
 		var stdout, stderr bytes.Buffer
 		got := run(context.Background(), strings.Fields("culvert "+test.args), &stdout, &stderr)
