@@ -102,7 +102,7 @@ func dial(where Address, a Access) (*clientv3.Client, error) {
 	config := clientv3.Config{
 		TLS: secure, Username: a.User, Password: password, DialTimeout: requestTimeout,
 		// A member that vanished without a word is noticed after the sum of both.
-		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 3 * time.Second, PermitWithoutStream: true,
+		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
 		Logger: zap.NewNop(),
 	}
 	for _, e := range where.Endpoints {

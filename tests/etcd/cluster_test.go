@@ -24,7 +24,7 @@ const prefix = "/culvert"
 
 // cluster is an etcd of several members. Their traffic with each other goes through gates that can be shut.
 type cluster struct {
-	t       *testing.T
+	t       testing.TB
 	members []*member
 }
 
@@ -39,7 +39,7 @@ type member struct {
 type option func(*embed.Config)
 
 // newCluster starts n members.
-func newCluster(t *testing.T, n int, options ...option) *cluster {
+func newCluster(t testing.TB, n int, options ...option) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
 	var initial []string
@@ -80,7 +80,7 @@ func newCluster(t *testing.T, n int, options ...option) *cluster {
 
 func urls(scheme, address string) []url.URL { return []url.URL{{Scheme: scheme, Host: address}} }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -91,7 +91,7 @@ func freePort(t *testing.T) string {
 }
 
 // launch starts the member and does not wait until it serves.
-func (m *member) launch(t *testing.T) {
+func (m *member) launch(t testing.TB) {
 	t.Helper()
 	server, err := embed.StartEtcd(m.config)
 	if err != nil {
@@ -212,7 +212,7 @@ func (c *cluster) keys(under string) []string {
 }
 
 // eventually repeats f until it returns no error.
-func eventually(t *testing.T, f func() error) {
+func eventually(t testing.TB, f func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

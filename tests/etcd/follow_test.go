@@ -23,7 +23,7 @@ const lease = 2 * time.Second
 
 // host is a source that runs, as a daemon would run it.
 type host struct {
-	t         *testing.T
+	t         testing.TB
 	source    *etcd.Source
 	delivered chan source.Snapshot
 	refused   chan error
@@ -31,7 +31,7 @@ type host struct {
 }
 
 // follow runs a source until the test ends or stop is called.
-func follow(t *testing.T, c etcd.Config) *host {
+func follow(t testing.TB, c etcd.Config) *host {
 	t.Helper()
 	c.Lease = lease
 	s, err := etcd.NewSource(c)
