@@ -102,7 +102,8 @@ func (w *Watch) devices() (devices, error) {
 }
 
 // ID returns the number of a namespace, and gives it one if it has none: only namespaces with a number are heard. It also begins to watch
-// the parameters there.
+// the parameters there. With an error the number is [Host], which no namespace but the host's own has (0 is the first real number), unless it
+// is only the parameters that cannot be watched.
 func (w *Watch) ID(ns *netns.NS) (Space, error) {
 	id, err := w.ids.GetNetNsIdByFd(ns.Fd())
 	if err == nil && id < 0 {
@@ -111,7 +112,7 @@ func (w *Watch) ID(ns *netns.NS) (Space, error) {
 		}
 	}
 	if err != nil {
-		return 0, fmt.Errorf("number namespace %s: %w", ns.Name(), err)
+		return Host, fmt.Errorf("number namespace %s: %w", ns.Name(), err)
 	}
 	return Space(id), w.watchParameters(ns, Space(id))
 }

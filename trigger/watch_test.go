@@ -277,6 +277,16 @@ func TestSameID(t *testing.T) {
 	if id, err := r.watch.ID(other); err != nil || id == r.space {
 		t.Errorf("another namespace has id %d, %v, like the first", id, err)
 	}
+	closed, err := netns.Open(other.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := r.watch.ID(closed); err == nil || id != Host {
+		t.Errorf("a closed namespace has id %d, %v; want %d and an error", id, err, Host)
+	}
 	if _, err := r.watch.ID(r.host); err != nil && !errors.Is(err, unix.EEXIST) {
 		t.Logf("the host's own: %v", err)
 	}
