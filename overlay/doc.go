@@ -12,7 +12,8 @@
 //     tenant leaves, moved back, down and with a random MAC. So are devices of others.
 //   - In the host's namespace ours are the veth devices with the MAC of [topology.UplinkHostMAC], named cv<vni>, what is on
 //     them, and the routes of protocol [Protocol]. The uplink's forwarding parameter stays set after a cleanup.
-//   - Policy rules, other tables than main, and a device's parameters beyond those listed in a plan are not looked at.
+//   - Of routing rules those at our two priorities and at 0 are looked at, and no others; of tables main alone; of a device's
+//     parameters those listed in a plan.
 //   - A namespace that is removed by name ends a moment later. Until then the kernel may refuse a VXLAN device of its VNI.
 //   - IPv6 must not be disabled in the kernel.
 package overlay

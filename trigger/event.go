@@ -14,7 +14,7 @@ const (
 	Link Kind = iota
 	Address
 	Neighbour // forwarding entries of VXLAN devices, too
-	Route
+	Route     // routing rules, too
 	Parameter
 	Rules
 	Name // a file below [netns.Dir] came or went

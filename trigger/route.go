@@ -29,6 +29,8 @@ func (d devices) reader(tell func(Event)) func(Space, message) {
 		case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 			e.Kind = Route
 			index = int32(attribute(m.body, unix.SizeofRtMsg, unix.RTA_OIF).number())
+		case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+			e.Kind = Route // a rule names no device by its index
 		case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 			e.Kind = Neighbour
 			index = word(m.body, 4) // ndmsg.ndm_ifindex

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/google/nftables"
 	"github.com/moby/ipvs"
@@ -16,7 +17,7 @@ import (
 
 // damage does to a node what a careless hand or another program might.
 func (s *stage) damage(c call) error {
-	const usage = "usage: damage NODE rules | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX | sysctl PATH VALUE | services | name"
+	const usage = "usage: damage NODE rules | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX | rule PRIORITY | sysctl PATH VALUE | services | name"
 	if len(c.args) < 2 {
 		return mistakef(usage)
 	}
@@ -80,6 +81,7 @@ var damages = map[string]func(h *netlink.Handle, arg string) error{
 	"neighbour": func(h *netlink.Handle, a string) error { return dropNeighbour(h, a, unix.AF_INET, unix.AF_INET6) },
 	"entry":     func(h *netlink.Handle, mac string) error { return dropNeighbour(h, mac, unix.AF_BRIDGE) },
 	"route":     dropRoute,
+	"rule":      dropRules,
 }
 
 func onLink(h *netlink.Handle, device string, do func(netlink.Link) error) error {
@@ -130,4 +132,33 @@ func dropRoute(h *netlink.Handle, prefix string) error {
 		}
 	}
 	return fmt.Errorf("no route to %s", prefix)
+}
+
+// dropRules deletes the routing rules of both families that have the priority; the kernel's own for local addresses has 0.
+func dropRules(h *netlink.Handle, text string) error {
+	priority, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return mistakef("%q is no priority of routing rules; 0, for instance, is local addresses'", text)
+	}
+	found := false
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		rules, err := h.RuleList(family)
+		if err != nil {
+			return err
+		}
+		for _, r := range rules {
+			if max(r.Priority, 0) != int(priority) { // 0 is not in the kernel's messages, which the library tells as -1
+				continue
+			}
+			found = true
+			r.Family = family
+			if err := h.RuleDel(&r); err != nil {
+				return err
+			}
+		}
+	}
+	if !found {
+		return fmt.Errorf("no routing rule of priority %d", priority)
+	}
+	return nil
 }

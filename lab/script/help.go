@@ -22,7 +22,7 @@ const Help = `The lab
   drift HOST OP N       so many changes of the daemon undid what others had done
   repaired HOST WORDS   the last thing that the daemon did to undo what others had done has these words
   damage NODE rules | services | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX |
-         sysctl PATH VALUE | name
+         rule PRIORITY | sysctl PATH VALUE | name
                         do what a careless hand does: flush all rules or all of IPVS's services, delete, set down or change one thing, take the
                         namespace's name away
   blocks [TENANT]       print who owns which ports, a line each
