@@ -15,7 +15,8 @@
 //     threshold, with an upper one that is never reached: see [Destination].
 //   - A flow's entry lives for 15 minutes without packets (TCP), 5 (UDP): the kernel's defaults. A flow that is idle for longer is
 //     scheduled anew with its next packet, and gets the same destination unless they changed meanwhile.
-//   - Nothing limits the number of entries but memory: see drop_entry in settings.go.
+//   - Nothing here limits the number of entries but memory (drop_entry in settings.go); the rules of nft bound how many TCP connections
+//     begin.
 //   - Parameters stay as they are when the last service goes.
 //   - A sync message that gets lost is not repeated before the flow's next one.
 package ipvs

@@ -14,6 +14,7 @@ import (
 // Counters of a load balancer's node.
 var (
 	Closed     = Counter{"closed"}
+	Flooded    = Counter{"flooded"}
 	Unbalanced = Counter{"unbalanced"}
 )
 
@@ -25,15 +26,16 @@ const setClosed = "closed"
 
 const (
 	chainBalance = "balance"
-	chainClosed  = "closed"
+	chainAhead   = "ahead"
+	chainOpening = "opening"
 	chainInput   = "input"
 	chainAnswers = "answers"
 )
 
 // IPVS takes packets at 98 and 99 (net/netfilter/ipvs/ip_vs_core.c: NF_IP_PRI_NAT_SRC - 2 and - 1).
 const (
-	priorityClosed = prioritySourceNAT - 10
-	priorityInput  = prioritySourceNAT + 10
+	priorityAhead = prioritySourceNAT - 10
+	priorityInput = prioritySourceNAT + 10
 )
 
 // node is the table of a family on a node that runs no VMs of the tenant: nothing is forwarded, unless it is an edge too.
@@ -68,14 +70,14 @@ func (b *builder) addNode(t *Table) {
 	if !b.balances(f) {
 		return
 	}
-	t.Counters = append(t.Counters, Closed, Unbalanced)
+	t.Counters = append(t.Counters, Closed, Flooded, Unbalanced)
 	t.Sets = append(t.Sets, b.listening(f),
 		b.listeners(f, setListeners, func(topology.Balancer, config.Listener) bool { return true }),
 		b.listeners(f, setClosed, func(lb topology.Balancer, l config.Listener) bool { return l.Protocol == config.TCP && !lb.Open() }))
 	if f == IPv4Family {
 		t.Sets = append(t.Sets, b.nodes())
 	}
-	t.Chains = append(t.Chains, b.balance(f), b.closedListeners(f), b.input(f), b.answers(f))
+	t.Chains = append(t.Chains, b.balance(f), b.ahead(f), b.opening(f), b.input(f), b.answers(f))
 }
 
 // turns reports whether packets of the tenant's VMs for its own NAT gateway end on this host, an edge: the gateway's address is one of
@@ -124,12 +126,26 @@ func (b *builder) entrances() []string {
 	return []string{b.vx}
 }
 
-// closedListeners resets new connections that no backend is there for, which IPVS would answer with an ICMP error as for UDP.
-func (b *builder) closedListeners(f Family) Chain {
+// maxOpening is how many TCP connections a node begins for a tenant and a family in a second, and at once. IPVS keeps an entry of about
+// 300 bytes for 60 s for each that is never completed (ip_vs_proto_tcp.c, IP_VS_TCP_S_SYN_RECV), and has no limit but memory: a
+// flood with forged sources has 610 000 entries, less than 200 MB.
+const maxOpening = 10_000
+
+// ahead is in front of IPVS. What opens no connection passes with one comparison.
+func (b *builder) ahead(f Family) Chain {
 	return Chain{
-		Name: chainClosed, Base: &Base{Type: "filter", Hook: Input, Priority: priorityClosed},
-		Rules: []Rule{rule(f, all(toSocket(f, setClosed), opensConnection(), count(Closed), resetConnection())...)},
+		Name: chainAhead, Base: &Base{Type: "filter", Hook: Input, Priority: priorityAhead},
+		Rules: []Rule{rule(f, all(opensConnection(), jump(chainOpening))...)},
 	}
+}
+
+// opening resets new connections that no backend is there for, which IPVS would answer with an ICMP error as for UDP, and drops
+// those that are too many at a time.
+func (b *builder) opening(f Family) Chain {
+	return Chain{Name: chainOpening, Rules: []Rule{
+		rule(f, toSocket(f, setClosed), count(Closed), resetConnection()),
+		rule(f, toSocket(f, setListeners), limitOver(maxOpening), count(Flooded), drop()),
+	}}
 }
 
 // input is behind IPVS.

@@ -55,7 +55,7 @@ var purposes = map[string]string{
 	"ip marked": "What a node has sent for a backend has found it by now, or is not delivered at all. Behind this chain it has no mark and is a flow like others: conntrack keeps it with its " +
 		"backend, and the answers get the listener's address and port again.",
 	"ip balance": "What is balanced is not tracked: a node sees one direction of it, and another node may have the rest. The backend's host tracks it.",
-	"ip closed":  "Ahead of IPVS, which would answer as for UDP: with an ICMP error. A listener is closed if it has no backend that takes new flows; flows of backends that drain are not new, and go on.",
+	"ip ahead":   "In front of IPVS, which would answer as for UDP: with an ICMP error. A listener is closed if it has no backend that takes new flows; flows of backends that drain are not new, and go on. What begins beyond the limit is dropped, so that a flood of SYNs with forged sources does not fill the memory with entries; flows that have begun are not touched by it.",
 	"ip input": "Behind IPVS. Packets that it has sent on never come here. What it left is answered if it is an echo request, and else dropped: the host's own TCP would reset flows that another node " +
 		"knows. The nodes' messages about connections pass between nodes.",
 	"ip answers":      "Echo replies and errors of the node come from the public address. They need no translation, and no state.",
@@ -64,7 +64,7 @@ var purposes = map[string]string{
 		"nothing outside.",
 	"ip6 marked":       "As for IPv4.",
 	"ip6 balance":      "As for IPv4.",
-	"ip6 closed":       "As for IPv4.",
+	"ip6 ahead":        "As for IPv4.",
 	"ip6 input":        "As for IPv4.",
 	"ip6 answers":      "As for IPv4.",
 	"ip6 forward/node": "As for IPv4.",
@@ -125,6 +125,7 @@ var meanings = map[Counter][3]string{
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
 	Private:        {"packets that would have left with a private address, dropped", "when a virtual IP comes or goes while packets are on their way: a handful", "run `culvert plan` if it goes on; report it if the plan is empty"},
 	Undelivered:    {"packets of nodes for backends that found none, dropped", "a backend or a listener has just changed and the hosts do not all know; late packets of flows that have ended", "if it goes on, run `culvert plan` on all hosts"},
+	Flooded:        {"new connections to listeners beyond 10 000 a second for a tenant and a node, dropped", "a flood of SYNs, or more clients than the nodes take", "look at the sources; add nodes if they are clients"},
 	Closed:         {"new connections to a listener without a backend that takes them, reset", "all backends drain, are gone or fail their checks", "add a backend, or look at those that are there"},
 	Unbalanced:     {"packets for a listener that IPVS did not take, dropped", "for some seconds after backends have changed, until the nodes have told each other; late packets of connections that were reset", "if it goes on, look at `culvert plan`: a service of IPVS may be missing"},
 	NotForwardable: {"other packets on an edge or a node, dropped", "scans of addresses that are not the tenant's or have no host, a virtual IP whose host is down", "nothing while it is small"},
