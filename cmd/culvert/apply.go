@@ -31,7 +31,7 @@ func planCommand() *cli.Command {
 		Description: "Compares this host's kernel with the fleet; changes nothing. Exits with 0 if there is nothing to do, with 2 if\n" +
 			"something would change, with 1 if it cannot tell (bad input included).\n\n" +
 			"Examples:\n   culvert plan -f fleet.yaml\n   culvert plan -f fleet.yaml --host hv1 -o json",
-		Flags: []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
+		Flags: append([]cli.Flag{fleetFlag, lockFlag, sourceFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag}, etcdFlags...),
 		// 2 means changes here, so everything else is a failure.
 		OnUsageError: func(c *cli.Context, err error, sub bool) error { return failure{badUsage(c, err, sub)} },
 		Before: func(c *cli.Context) error {
@@ -64,7 +64,7 @@ func applyCommand() *cli.Command {
 		Description: "Prints the changes, then makes them. Flows that the change does not concern are not touched. A second apply changes\n" +
 			"nothing. What fails is said at the end, the rest is still done; run it again after the remedy.\n\n" +
 			"Example:\n   culvert apply -f fleet.yaml --host hv1",
-		Flags:  []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
+		Flags:  append([]cli.Flag{fleetFlag, lockFlag, sourceFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag}, etcdFlags...),
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
 			return withLock(c, func() error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -33,7 +32,7 @@ func pull(c *cli.Context, s *etcd.Store) error {
 		return err
 	}
 	if now.Revision == 0 {
-		return errors.New("etcd has no fleet there; push one with `culvert push`")
+		return errNoFleet
 	}
 	path, lock := c.String(fleetFlag.Name), lockPath(c)
 	for _, p := range []string{path, lock} {

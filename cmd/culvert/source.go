@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/source"
 	"github.com/culvertnet/culvert/source/etcd"
 )
@@ -78,3 +81,21 @@ func withStore(c *cli.Context, f func(*etcd.Store) error) error {
 	defer func() { _ = store.Close() }()
 	return f(store)
 }
+
+// loadStored reads the fleet and the lock that are in etcd.
+func loadStored(c *cli.Context) (fleet *config.Fleet, lock *portmap.Lock, err error) {
+	err = withStore(c, func(s *etcd.Store) error {
+		now, err := s.Read(c.Context)
+		if err == nil && now.Revision == 0 {
+			err = errNoFleet
+		}
+		if err == nil {
+			fleet, lock = now.Fleet, now.Lock
+		}
+		return err
+	})
+	return fleet, lock, err
+}
+
+// errNoFleet is an etcd that nobody has pushed to.
+var errNoFleet = errors.New("etcd has no fleet there; push one with `culvert push`")

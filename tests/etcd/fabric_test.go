@@ -231,6 +231,8 @@ func TestFabric(t *testing.T) {
 	f.ran("pushed: generation", "push", more)
 	f.converged()
 	f.ran("nothing to push", "push", more)
+	f.ran("nothing to change", "plan", "--host", "hv1", "--namespace", f.name+"-hv1", "--prefix", f.lab.HostPrefix("hv1"))
+	f.pulled(more)
 	f.lives(flow)
 
 	// Without etcd: the fabric goes on, also a daemon that starts anew.
@@ -274,6 +276,18 @@ func TestFabric(t *testing.T) {
 	})
 	f.converged()
 	f.lives(flow)
+}
+
+// pulled writes what is in etcd to files and wants the fleet of the file.
+func (f *fabric) pulled(path string) {
+	f.Helper()
+	pulled := filepath.Join(f.dir, "pulled.yaml")
+	f.ran("pulled.lock.yaml are generation", "pull", "-f", pulled)
+	f.ran("nothing to push", "push", pulled)
+	f.ran("nothing to hand out: the lock is up to date", "allocate", "-f", path, "--lock", filepath.Join(f.dir, "pulled.lock.yaml"))
+	if out, status := f.run("pull", "-f", pulled); status != 2 || !strings.Contains(out, "exists") {
+		f.Errorf("pull: status %d\n%s", status, out)
+	}
 }
 
 // ip runs ip in a host's namespace.
