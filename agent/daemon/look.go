@@ -121,6 +121,12 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 			at(tenantAt(f.Place), func(o *outcome) { o.err = errors.Join(o.err, f.Err) })
 		}
 	}
+	for _, n := range plan.Notes {
+		if !slices.Contains(k.notes, n) {
+			k.notes = append(k.notes, n)
+			k.opts.Log.Warn("not carried out", "note", n)
+		}
+	}
 	// What happened in the host's namespace is that of the host's own part, whoever it was for.
 	if _, ok := outcomes[""]; ok && !slices.Contains(names, "") {
 		k.record("")

@@ -130,12 +130,13 @@ func (r *daemonRig) command(host string, words ...string) *exec.Cmd {
 	return cmd
 }
 
-// start runs a host's daemon.
-func (r *daemonRig) start(host string) *process {
+// start runs a host's daemon, with more in its environment.
+func (r *daemonRig) start(host string, environment ...string) *process {
 	r.Helper()
 	p := &process{daemonRig: r, host: host, log: &bytes.Buffer{}}
 	p.cmd = r.command(host, "daemon", "-f", r.fleet, "--host", host, "--socket", r.socket(host), "--namespace", r.name+"-"+host, "--prefix", r.lab.HostPrefix(host))
 	p.cmd.Stderr = p.log
+	p.cmd.Env = append(os.Environ(), environment...)
 	if err := p.cmd.Start(); err != nil {
 		r.Fatal(err)
 	}
