@@ -2,7 +2,6 @@ package nft
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -17,9 +16,6 @@ var (
 	Flooded    = Counter{"flooded"}
 	Unbalanced = Counter{"unbalanced"}
 )
-
-// setInsiders holds the MACs of the hosts whose way out this one is.
-const setInsiders = "insiders"
 
 // setClosed holds the TCP listeners without a backend that gets new flows.
 const setClosed = "closed"
@@ -78,24 +74,6 @@ func (b *builder) addNode(t *Table) {
 		t.Sets = append(t.Sets, b.nodes())
 	}
 	t.Chains = append(t.Chains, b.balance(f), b.ahead(f), b.opening(f), b.input(f), b.answers(f))
-}
-
-// turns reports whether packets of the tenant's VMs for its own NAT gateway end on this host, an edge: the gateway's address is one of
-// load balancers too, and so one of the host's own.
-func (b *builder) turns() bool {
-	return b.t.Edge && b.t.Balancer && slices.ContainsFunc(b.t.Balancers, func(lb topology.Balancer) bool { return lb.Shared })
-}
-
-// insiders are hosts that send here what their VMs send out. Other edges are none of them: two such hosts with different maps would
-// bounce a packet between them.
-func (b *builder) insiders() Set {
-	s := set(setInsiders, Type{MAC})
-	for _, p := range b.t.Peers {
-		if !p.Edge {
-			s.Elements[string(Value{}.mac(p.MAC))] = ""
-		}
-	}
-	return s
 }
 
 // balance keeps what is to be balanced out of conntrack: it belongs to flows of which this host sees one direction.

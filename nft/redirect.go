@@ -1,6 +1,8 @@
 package nft
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/portmap"
@@ -19,11 +21,16 @@ const (
 // fragmentMark marks fragments from an edge until conntrack has put them together; "culf" in ASCII.
 const fragmentMark = 0x63756c66
 
+// setInsiders holds the MACs of the hosts whose way out this one is.
+const setInsiders = "insiders"
+
 // netdev is the table that sees frames before the network stack does.
 //
 // It answers two questions about a frame from the overlay. Is it from a host that holds the tenant? And, if an edge sent it:
 // is another host the owner of the VIP or the port it is for? Such a frame is sent on at once, without a route and without a conntrack
-// entry. Only what comes from an edge is redirected: two hosts whose maps differ can never bounce a packet between them.
+// entry. Only what comes from an edge is redirected, and on a host that turns also what comes from its insiders. Two hosts whose maps
+// differ can never bounce a packet between them: who redirects is in nobody's edges, and who turns, being an edge, in nobody's
+// insiders.
 func (b *builder) netdev() Table {
 	const f = NetdevFamily
 	t := Table{Family: f, Counters: []Counter{Stranger}, Sets: []Set{b.routers()}}
@@ -81,6 +88,24 @@ func (b *builder) netdev() Table {
 func (b *builder) redirects() bool {
 	knows := b.t.Hypervisor || b.t.Balancer
 	return knows && (b.t.NAT != nil || b.redirectsWhole(IPv4Family) || b.redirectsWhole(IPv6Family))
+}
+
+// turns reports whether packets of the tenant's VMs for its own NAT gateway end on this host, an edge: the gateway's address is one of
+// load balancers too, and so one of the host's own.
+func (b *builder) turns() bool {
+	return b.t.Edge && b.t.Balancer && slices.ContainsFunc(b.t.Balancers, func(lb topology.Balancer) bool { return lb.Shared })
+}
+
+// insiders are hosts that send here what their VMs send out. Other edges are none of them: two such hosts with different maps would
+// bounce a packet between them.
+func (b *builder) insiders() Set {
+	s := set(setInsiders, Type{MAC})
+	for _, p := range b.t.Peers {
+		if !p.Edge {
+			s.Elements[string(Value{}.mac(p.MAC))] = ""
+		}
+	}
+	return s
 }
 
 // fromEdge finds the owner of a packet by the VIP or the port that it is for.

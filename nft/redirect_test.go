@@ -9,6 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/topology"
 )
 
 // reply is a datagram from outside for a port of the public address, as an edge sends it.
@@ -163,5 +166,43 @@ func TestRedirectFragments(t *testing.T) {
 	}
 	if got := l.nft("list", "counters", "table", "ip", "watch"); !strings.Contains(got, "packets 0 ") {
 		t.Errorf("datagrams leave with a mark: %s", got)
+	}
+}
+
+// TestNoBounce has hosts of all combinations of roles: who redirects what another sends is not one whose own packets are redirected
+// in turn, so that maps that differ cannot send a packet in circles.
+func TestNoBounce(t *testing.T) {
+	const roles = 8
+	peer := func(r int) topology.Peer {
+		return topology.Peer{MAC: topology.RouterMAC(portmap.HostID(r + 1)), Hypervisor: r&1 != 0, Edge: r&2 != 0, Balancer: r&4 != 0}
+	}
+	// redirects reports whether a host sends on what another one has redirected.
+	redirects := func(at, from int) bool {
+		self, other := peer(at), peer(from)
+		b := builder{t: topology.Tenant{
+			Hypervisor: self.Hypervisor, Edge: self.Edge, Balancer: self.Balancer, Peers: []topology.Peer{other},
+			NAT: &topology.NAT{}, Balancers: []topology.Balancer{{Shared: true}},
+		}}
+		mac := string(Value{}.mac(other.MAC))
+		_, fromEdge := b.edges().Elements[mac]
+		_, fromInsider := b.insiders().Elements[mac]
+		return b.redirects() && (other.Hypervisor || other.Balancer) && (fromEdge || b.turns() && fromInsider)
+	}
+	twice := 0
+	for from := range roles {
+		for at := range roles {
+			if !redirects(at, from) {
+				continue
+			}
+			twice++
+			for next := range roles {
+				if redirects(next, at) {
+					t.Errorf("roles %03b (loadbalancer, edge, hypervisor) redirect to %03b, and that to %03b", from, at, next)
+				}
+			}
+		}
+	}
+	if twice == 0 {
+		t.Error("no host redirects what another one has redirected: the test compares nothing")
 	}
 }
