@@ -63,10 +63,7 @@ func newDaemonRig(t *testing.T) *daemonRig {
 	if unix.Geteuid() != 0 {
 		t.Skip("needs root: network namespaces")
 	}
-	r := &daemonRig{T: t, name: fmt.Sprintf("dp%dx%d", os.Getpid(), daemonRigs.Add(1)), dir: t.TempDir(), patience: 20 * time.Second, locked: portmap.NewLock()}
-	if os.Getenv("CULVERT_KERNEL") != "" {
-		r.patience *= 5 // an emulated machine
-	}
+	r := &daemonRig{T: t, name: fmt.Sprintf("dp%dx%d", os.Getpid(), daemonRigs.Add(1)), dir: t.TempDir(), patience: 20 * time.Second * time.Duration(live.Patience()), locked: portmap.NewLock()}
 	r.fleet, r.lock = filepath.Join(r.dir, "fleet.yaml"), filepath.Join(r.dir, "fleet.lock.yaml")
 	fleet := r.push(daemonFleet)
 	var err error

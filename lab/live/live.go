@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/lab"
@@ -11,9 +12,19 @@ import (
 	"github.com/culvertnet/culvert/topology"
 )
 
+// Patience is how many times as long as elsewhere things may take here: more in an emulated machine, where CULVERT_KERNEL is set.
+func Patience() int {
+	if os.Getenv("CULVERT_KERNEL") != "" {
+		return 5
+	}
+	return 1
+}
+
 // Tools is what scenarios need of the agent.
 func Tools() script.Tools {
-	return script.Tools{Converge: Converge, Cleanup: Cleanup, Changes: Changes, Counters: Counters, Watch: Watch, Daemon: startDaemon}
+	return script.Tools{
+		Converge: Converge, Cleanup: Cleanup, Changes: Changes, Counters: Counters, Watch: Watch, Daemon: startDaemon, Patience: Patience(),
+	}
 }
 
 // Converge plans the host and applies the plan.

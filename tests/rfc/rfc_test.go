@@ -89,12 +89,8 @@ func play(t *testing.T, r requirement) (story string, ok bool) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tools := live.Tools()
-	if os.Getenv("CULVERT_KERNEL") != "" {
-		tools.Patience = 5 // an emulated machine
-	}
 	var out bytes.Buffer
-	failed, err := script.Play(&out, tools, file)
+	failed, err := script.Play(&out, live.Tools(), file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,10 @@
 package scenario
 
 import (
+	"embed"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/culvertnet/culvert/ipvs"
@@ -46,9 +48,37 @@ func play(t *testing.T, folder string) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v, %v", files, err)
 	}
-	tools := live.Tools()
-	if os.Getenv("CULVERT_KERNEL") != "" {
-		tools.Patience = 5 // an emulated machine
+	script.Run(t, live.Tools(), files...)
+}
+
+//go:embed *_test.go
+var sources embed.FS
+
+var plays = regexp.MustCompile(`\bplay\(t, "(\w+)"\)`)
+
+// TestAllPlayed wants a test for every folder of scenarios.
+func TestAllPlayed(t *testing.T) {
+	played := make(map[string]bool)
+	files, err := sources.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
 	}
-	script.Run(t, tools, files...)
+	for _, f := range files {
+		text, err := sources.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range plays.FindAllSubmatch(text, -1) {
+			played[string(m[1])] = true
+		}
+	}
+	folders, err := os.ReadDir("testdata")
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, f := range folders {
+		if !played[f.Name()] {
+			t.Errorf("no test plays testdata/%s; add one that calls play", f.Name())
+		}
+	}
 }
