@@ -93,7 +93,7 @@ func (b *builder) addBackends(t *Table) {
 			rule(f, notForBackend(), accept()),
 			// VXLAN would keep the mark, for the underlay's rules to see.
 			rule(f, setMark(0)),
-			rule(f, ctStatus("dnat", statusRedirected), accept()),
+			rule(f, ctRedirected(), accept()),
 			// A node of another age sends it, or conntrack finds it wrong.
 			rule(f, count(Undelivered), drop()),
 		},

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -81,6 +82,28 @@ const (
 	prioritySourceNAT   = 100
 	priorityVIPSource   = prioritySourceNAT + 10
 )
+
+// Desired computes the tables of a tenant's namespace.
+func Desired(t topology.Tenant) []Table {
+	tables := forwarding(t)
+	if !t.Hypervisor {
+		return tables
+	}
+	b := builder{t: t, vx: t.Device()}
+	for i := range tables {
+		switch tables[i].Family {
+		case IPv4Family:
+			b.spoofing(&tables[i])
+		case IPv6Family:
+			b.spoofing6(&tables[i])
+		}
+	}
+	tables = append(tables, b.arp())
+	if t.MaxEntries > 0 {
+		tables = append(tables, b.maximum())
+	}
+	return tables
+}
 
 // forwarding computes the tables that lead packets; [Desired] adds what they are checked for.
 func forwarding(t topology.Tenant) []Table {
@@ -169,7 +192,7 @@ func (b *builder) inside(f Family) Set {
 		add(r.Address)
 	}
 	add(b.t.Unreachable...)
-	for _, p := range append(b.t.Peers, b.t.Self) {
+	for _, p := range slices.Concat(b.t.Peers, []topology.Peer{b.t.Self}) {
 		add(p.IPv4, p.IPv6)
 	}
 	return s

@@ -11,11 +11,6 @@ import (
 // setExempted has the private addresses of other hosts' VMs that use the NAT gateway.
 const setExempted = "exempted"
 
-const (
-	stateEstablished = 1 << 1
-	stateRelated     = 1 << 2
-)
-
 // exempt are the destinations that sources of the NAT gateway reach without translation.
 func (b *builder) exempt(f Family) []netip.Prefix {
 	if !b.nats(f) {

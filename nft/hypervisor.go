@@ -7,8 +7,10 @@ import (
 
 // Bits of `ct state` and `ct status` (linux/netfilter/nf_conntrack_common.h: NF_CT_STATE_BIT, enum ip_conntrack_status).
 const (
-	stateInvalid   = 1 << 0
-	stateUntracked = 1 << 6
+	stateInvalid     = 1 << 0
+	stateEstablished = 1 << 1
+	stateRelated     = 1 << 2
+	stateUntracked   = 1 << 6
 
 	statusAssured    = 1 << 2
 	statusConfirmed  = 1 << 3
@@ -45,7 +47,7 @@ func (b *builder) hypervisor(f Family) Table {
 	b.addVIPs(&t)
 	b.addExempted(&t)
 	b.addBackends(&t)
-	if b.hasShared(f) || b.serves(f) {
+	if b.redirectsFlows(f) {
 		t.Chains = append(t.Chains, b.destinationNAT(f))
 	}
 	b.addNode(&t)
@@ -56,7 +58,10 @@ func (b *builder) hypervisor(f Family) Table {
 func (b *builder) nats(f Family) bool { return f == IPv4Family && b.t.NAT != nil }
 
 // translates reports whether conntrack translates anything of the family.
-func (b *builder) translates(f Family) bool { return b.nats(f) || b.hasShared(f) || b.serves(f) }
+func (b *builder) translates(f Family) bool { return b.nats(f) || b.redirectsFlows(f) }
+
+// redirectsFlows reports whether conntrack gives flows of the family another destination.
+func (b *builder) redirectsFlows(f Family) bool { return b.hasShared(f) || b.serves(f) }
 
 func (b *builder) forward(f Family) Chain {
 	c := Chain{Name: chainForward, Base: &Base{Type: "filter", Hook: Forward, Priority: priorityFilter}}
@@ -79,11 +84,11 @@ func (b *builder) forward(f Family) Chain {
 	}
 	if b.serves(f) {
 		// The route to a backend is missing.
-		c.Rules = append(c.Rules, rule(f, ctStatus("dnat", statusRedirected), destination(f, setInside), outDevice(b.way()), count(Unreachable), rejectHostUnreachable(f)))
+		c.Rules = append(c.Rules, rule(f, ctRedirected(), destination(f, setInside), outDevice(b.way()), count(Unreachable), rejectHostUnreachable(f)))
 	}
 	c.Rules = append(c.Rules, b.forwardVIPs(f)...)
-	if b.serves(f) && !b.hasShared(f) {
-		c.Rules = append(c.Rules, rule(f, ctStatus("dnat", statusRedirected), accept()))
+	if b.redirectsFlows(f) {
+		c.Rules = append(c.Rules, rule(f, ctRedirected(), accept()))
 	}
 	if b.t.Edge {
 		c.Rules = append(c.Rules, b.passExempt(f)...)
@@ -177,8 +182,8 @@ func (b *builder) output(f Family) Chain {
 		c.Rules = append(c.Rules, rule(f, ctTranslated(), accept()))
 	}
 	c.Rules = append(c.Rules, b.outputVIPs(f)...)
-	if b.serves(f) && !b.hasShared(f) {
-		c.Rules = append(c.Rules, rule(f, ctStatus("dnat", statusRedirected), accept()))
+	if b.redirectsFlows(f) {
+		c.Rules = append(c.Rules, rule(f, ctRedirected(), accept()))
 	}
 	c.Rules = append(c.Rules, b.nodeOutput(f)...)
 	if b.nats(f) {

@@ -38,28 +38,6 @@ const (
 	icmpv6Redirect               = 137
 )
 
-// Desired computes the tables of a tenant's namespace.
-func Desired(t topology.Tenant) []Table {
-	tables := forwarding(t)
-	if !t.Hypervisor {
-		return tables
-	}
-	b := builder{t: t, vx: t.Device()}
-	for i := range tables {
-		switch tables[i].Family {
-		case IPv4Family:
-			b.spoofing(&tables[i])
-		case IPv6Family:
-			b.spoofing6(&tables[i])
-		}
-	}
-	tables = append(tables, b.arp())
-	if t.MaxEntries > 0 {
-		tables = append(tables, b.maximum())
-	}
-	return tables
-}
-
 // ours lets pass what comes from the fabric's own devices. Whatever other device is in the namespace is a VM's.
 func (b *builder) ours(f Family) []Rule {
 	rules := []Rule{rule(f, inDevice(b.vx), accept())}

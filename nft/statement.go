@@ -210,6 +210,9 @@ func ctStatus(name string, bits uint32) statement {
 // ct status snat: the flow has a public address. No packet without a conntrack entry, so no invalid one, matches.
 func ctTranslated() statement { return ctStatus("snat", statusTranslated) }
 
+// ct status dnat: the flow's destination is another one here, that of a VIP or a load balancer.
+func ctRedirected() statement { return ctStatus("dnat", statusRedirected) }
+
 // ct status confirmed: the entry is older than this packet.
 func ctConfirmed() statement { return ctStatus("confirmed", statusConfirmed) }
 

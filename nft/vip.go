@@ -92,9 +92,7 @@ func (b *builder) forwardVIPs(f Family) []Rule {
 		rule(f, ctState("untracked", stateUntracked), destination(f, setVIPVMs), accept()),
 	}
 	if b.hasShared(f) {
-		rules = append(rules,
-			rule(f, destination(f, setShared), outDevice(b.way()), count(Unreachable), rejectHostUnreachable(f)),
-			rule(f, ctStatus("dnat", statusRedirected), accept()))
+		rules = append(rules, rule(f, destination(f, setShared), outDevice(b.way()), count(Unreachable), rejectHostUnreachable(f)))
 	}
 	return rules
 }
@@ -112,11 +110,7 @@ func (b *builder) outputVIPs(f Family) []Rule {
 	if !b.hasVIPs(f) {
 		return nil
 	}
-	rules := []Rule{rule(f, all(icmpErrorOf(f), quotedDestination(f, setVIPVMs), accept())...)}
-	if b.hasShared(f) {
-		rules = append(rules, rule(f, ctStatus("dnat", statusRedirected), accept()))
-	}
-	return rules
+	return []Rule{rule(f, all(icmpErrorOf(f), quotedDestination(f, setVIPVMs), accept())...)}
 }
 
 // destinationNAT gives a flow for a load balancer its backend, and one for one of several VIPs of a private address that address;
