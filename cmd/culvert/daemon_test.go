@@ -301,25 +301,17 @@ func TestDaemonFailure(t *testing.T) {
 	}
 	ip(foreign...)
 	p := r.start("hv2")
-	tenant := func(s daemon.Status, name string) daemon.Tenant {
-		for _, t := range s.Tenants {
-			if t.Name == name {
-				return t
-			}
-		}
-		return daemon.Tenant{}
-	}
 	s := p.eventually("failing in one tenant", func(s daemon.Status) bool {
-		return tenant(s, "blue").State == daemon.Failed && tenant(s, "acme").State == daemon.Converged
+		return tenantOf(s, "blue").State == daemon.Failed && tenantOf(s, "acme").State == daemon.Converged
 	})
-	if e := tenant(s, "blue").Error; !strings.Contains(e.Error, "VNI 200") || s.Error != nil {
+	if e := tenantOf(s, "blue").Error; !strings.Contains(e.Error, "VNI 200") || s.Error != nil {
 		t.Errorf("error of the tenant %+v, of the host %+v", e, s.Error)
 	}
 	u := r.traffic()
 	r.push(strings.Replace(daemonFleet, "portsPerHost: 1024", "portsPerHost: 2048", 1))
 	generation := r.generation()
 	p.eventually("following in the other", func(s daemon.Status) bool {
-		return tenant(s, "acme").Generation == generation && tenant(s, "blue").State == daemon.Failed
+		return tenantOf(s, "acme").Generation == generation && tenantOf(s, "blue").State == daemon.Failed
 	})
 	ip("link", "del", "foreign")
 	p.converged()
@@ -328,4 +320,34 @@ func TestDaemonFailure(t *testing.T) {
 	if log := p.log.String(); !strings.Contains(log, "msg=recovered tenant=blue") || strings.Count(log, "msg=failed tenant=blue") != 1 {
 		t.Errorf("the log says a failure once, and its end:\n%s", log)
 	}
+}
+
+func tenantOf(s daemon.Status, name string) daemon.Tenant {
+	for _, t := range s.Tenants {
+		if t.Name == name {
+			return t
+		}
+	}
+	return daemon.Tenant{}
+}
+
+// TestDaemonMistake has a fleet name the host's own underlay for a VM's device, which only the host can tell to be wrong. That tenant
+// fails, the others follow.
+func TestDaemonMistake(t *testing.T) {
+	r := newDaemonRig(t)
+	p := r.start("hv2")
+	p.converged()
+	u := r.traffic()
+	r.push(strings.NewReplacer("tap-z", "underlay0", "[45.86.152.23], portsPerHost: 1024", "[45.86.152.23], portsPerHost: 2048").Replace(daemonFleet))
+	generation := r.generation()
+	s := p.eventually("failing in one tenant and following in the other", func(s daemon.Status) bool {
+		return tenantOf(s, "blue").State == daemon.Failed && tenantOf(s, "acme").State == daemon.Converged && tenantOf(s, "acme").Generation == generation
+	})
+	if e := tenantOf(s, "blue").Error; !strings.Contains(e.Error, "device underlay0 is the host's underlay") {
+		t.Errorf("error %+v", e)
+	}
+	r.push(strings.Replace(daemonFleet, "portsPerHost: 1024", "portsPerHost: 2048", 1))
+	p.converged()
+	r.settled("hv2")
+	u.finish()
 }
