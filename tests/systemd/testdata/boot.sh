@@ -13,12 +13,14 @@ for point in /tmp /var /root /home; do
 	[ ! -d $point ] || mount -t tmpfs tmpfs $point
 done
 mkdir -p /var/lib /var/log
+umount -R /sys/fs/cgroup 2>/dev/null || true
 while read -r _ point _; do
 	case $point in
-	/proc* | /sys* | /dev* | /run* | /tmp* | /var* | /root* | /home*) ;; # the kernel's own, and what is in memory
+	/proc* | /dev* | /run* | /tmp* | /var* | /root* | /home*) ;; # the kernel's own, and what is in memory
 	*) mount -o remount,bind,ro "$point" ;;
 	esac
 done </proc/mounts
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir /run/dev
 for node in null zero full random urandom; do
 	: >/run/dev/$node
@@ -29,8 +31,9 @@ for folder in debug dev fs kernel vm; do
 	mount --bind /proc/sys/$folder /proc/sys/$folder
 	mount -o remount,bind,ro /proc/sys/$folder
 done
-for point in / /usr /etc /opt /proc/sys/kernel; do
+for point in / /usr /etc /opt /sys/kernel /proc/sys/kernel; do
 	if touch $point/culvert-test 2>/dev/null; then
+		rm $point/culvert-test
 		echo "boot: $point is writable" >&2
 		exit 1
 	fi
@@ -38,8 +41,6 @@ done
 for point in /tmp /run /var; do
 	[ "$(stat -f -c %T $point)" = tmpfs ]
 done
-umount -R /sys/fs/cgroup 2>/dev/null || true
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
 hostname hv1
 echo hv1 >/run/hostname
 mount --bind /run/hostname /etc/hostname
