@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/urfave/cli/v2"
@@ -22,7 +23,8 @@ func pushCommand() *cli.Command {
 		Usage:     "put the fleet into etcd, hand out what is new, and show what changes",
 		ArgsUsage: "[FILE]",
 		Description: "The lock is in etcd, beside the fleet: both change in one step, and nothing changes if somebody else was faster; then\n" +
-			"it starts again from theirs. Every host that follows this etcd takes the fleet over as soon as it is pushed.\n\n" +
+			"it starts again from theirs. Every host that follows this etcd takes the fleet over as soon as it is pushed. Where NAT\n" +
+			"gateways grow, that is two rounds: first all hosts get to know whose the new ports are, then they are used.\n\n" +
 			"Examples:\n   culvert push --source etcd://etcd1:2379/culvert fleet.yaml\n" +
 			"   culvert push --check fleet.yaml               show what would change, exit with 2 if something would\n" +
 			"   culvert push --lock fleet.lock.yaml fleet.yaml  the first time: take over what was handed out so far\n" +
@@ -33,6 +35,8 @@ func pushCommand() *cli.Command {
 			&cli.BoolFlag{Name: "check", Usage: "write nothing; exit with 2 if something would change"},
 			&cli.StringFlag{Name: "lock", Usage: "begin with what `FILE` has handed out, if etcd has no fleet yet"},
 			&cli.Int64Flag{Name: "expect", Usage: "replace generation `NUMBER` and no other"},
+			&cli.BoolFlag{Name: "at-once", Usage: "let hosts use new ports before all hosts know of them"},
+			&cli.DurationFlag{Name: "wait", Value: time.Minute, Usage: "wait `TIME` for hosts to get to know of new ports"},
 			&cli.StringSliceFlag{Name: "release", Usage: "give up the retired blocks of the tenant `NAME`; may be repeated"},
 		}, etcdFlags...),
 		Before: func(c *cli.Context) error {
@@ -78,7 +82,7 @@ func push(c *cli.Context, s *etcd.Store, fleet *config.Fleet) error {
 		if c.Bool("check") {
 			return exitStatus(statusChanges)
 		}
-		revision, err := s.Replace(c.Context, old, fleet, lock)
+		revision, err := carryOut(c, s, old, fleet, lock)
 		if errors.Is(err, etcd.ErrChanged) {
 			fmt.Fprintln(c.App.ErrWriter, "culvert: somebody else has pushed in the meantime; starting again from their fleet")
 			continue
