@@ -242,15 +242,8 @@ func (a *Agent) applyRules(place overlay.Place, p nft.Plan) error {
 func Notes(fleet *config.Fleet) []string {
 	var out []string
 	for _, t := range fleet.Tenants {
-		for _, part := range []struct {
-			name  string
-			there bool
-		}{
-			{"loadBalancers.healthCheck", slices.ContainsFunc(t.LoadBalancers, func(b config.Balancer) bool { return b.HealthCheck != nil })},
-		} {
-			if part.there {
-				out = append(out, fmt.Sprintf("%s of tenant %s: valid, but this version does not carry it out yet", part.name, t.Name))
-			}
+		if slices.ContainsFunc(t.LoadBalancers, func(b config.Balancer) bool { return b.HealthCheck != nil }) {
+			out = append(out, fmt.Sprintf("loadBalancers.healthCheck of tenant %s: valid, but this version does not carry it out yet", t.Name))
 		}
 	}
 	return out

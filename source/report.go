@@ -2,7 +2,7 @@ package source
 
 import "time"
 
-// Reporter is a source that host's daemons can report to, so that the whole fleet can be seen in one place.
+// Reporter is a source that hosts' daemons report to, so that the whole fleet can be seen in one place.
 type Reporter interface {
 	// Report publishes how the host is, replacing what it said before. It does not wait: what cannot be published now is
 	// published later, or replaced by a newer report.
@@ -19,8 +19,8 @@ type Report struct {
 	Generation string `json:"generation"`
 	// Converged is the generation that the host was made to be like last; equal to Generation when it is.
 	Converged string `json:"converged"`
-	// Problems are what keeps the host from it, a line each.
+	// Problems keep the host from converging, a line each.
 	Problems []string `json:"problems"`
-	// Time is when that began to be so.
+	// Time is when all that began to be so.
 	Time time.Time `json:"time"`
 }

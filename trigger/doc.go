@@ -11,7 +11,7 @@
 //   - An event says where to look, nothing about what is there now. Who acts on what an event says acts on the past.
 //   - Other processes need CAP_NET_BROADCAST to hear other namespaces than their own; root has it.
 //   - An [Event] of kind [Lost] means that anything may have changed anywhere.
-//   - IPVS tells nobody of its services: [Services] compares them. Nothing tells of its sync daemon, of a namespace that is unmounted but whose file stays, of a parameter of a single device
+//   - IPVS tells nobody of its services: [ServiceDigests] compares them. Nothing tells of its sync daemon, of a namespace that is unmounted but whose file stays, of a parameter of a single device
 //     without a notification (proxy_delay), or of a watched parameter that is written through another mount of /proc. A slow look at
 //     everything must find these.
 package trigger

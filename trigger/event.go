@@ -17,11 +17,12 @@ const (
 	Route     // routing rules, too
 	Parameter
 	Rules
-	Name // a file below [netns.Dir] came or went
-	Lost // notifications were lost: anything may have changed, anywhere
+	Name     // a file below [netns.Dir] came or went
+	Services // of IPVS; [Watch] never tells, who uses [ServiceDigests] does
+	Lost     // notifications were lost: anything may have changed, anywhere
 )
 
-var kindNames = [...]string{"link", "address", "neighbour", "route", "parameter", "rules", "namespace", "lost"}
+var kindNames = [...]string{"link", "address", "neighbour", "route", "parameter", "rules", "namespace", "services", "lost"}
 
 // String names the kind in log lines.
 func (k Kind) String() string { return kindNames[k] }
@@ -32,6 +33,6 @@ type Event struct {
 	Space Space
 	// Device is the name of the device if it is in the host's namespace and known, else empty.
 	Device string
-	// Name is the file's of an event of kind [Name].
+	// Name is the file's of an event of kind [Name], the namespace's of kind [Services].
 	Name string
 }

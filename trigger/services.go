@@ -11,21 +11,21 @@ import (
 	"github.com/culvertnet/culvert/netns"
 )
 
-// Services compares the IPVS services of namespaces with what they were: the kernel tells nobody of them. It is not for concurrent
+// ServiceDigests compares the IPVS services of namespaces with what they were: the kernel tells nobody of them. It is not for concurrent
 // use.
-type Services struct {
+type ServiceDigests struct {
 	seed maphash.Seed
 	last map[string]uint64 // by name of the namespace
 }
 
-// NewServices knows no namespace.
-func NewServices() *Services {
-	return &Services{seed: maphash.MakeSeed(), last: make(map[string]uint64)}
+// NewServiceDigests knows no namespace.
+func NewServiceDigests() *ServiceDigests {
+	return &ServiceDigests{seed: maphash.MakeSeed(), last: make(map[string]uint64)}
 }
 
 // Changed reports whether services or destinations of the namespace are others than at the last call. The first call for a
 // name says no.
-func (s *Services) Changed(ns *netns.NS) (bool, error) {
+func (s *ServiceDigests) Changed(ns *netns.NS) (bool, error) {
 	var table []byte
 	err := ns.Do(func() (err error) {
 		// Not /proc/net: that is the first thread's namespace, not this one's.

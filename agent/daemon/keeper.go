@@ -147,7 +147,7 @@ func (k *keeper) adopt(s source.Snapshot, now time.Time) {
 func balancedBy(host topology.Host) *[]string {
 	var names []string
 	for _, t := range host.Tenants {
-		if t.Balancer && len(t.Balancers) > 0 {
+		if t.Balancer {
 			names = append(names, t.Name)
 		}
 	}

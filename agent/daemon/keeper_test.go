@@ -140,6 +140,7 @@ func TestNotice(t *testing.T) {
 		{"hv1", trigger.Event{Kind: trigger.Name, Space: trigger.Host, Name: "lab-culvert-blue"}, "[blue]"},
 		{"hv1", trigger.Event{Kind: trigger.Name, Space: trigger.Host, Name: "lab-culvert-old"}, "[old]"},
 		{"hv1", trigger.Event{Kind: trigger.Name, Space: trigger.Host, Name: "culvert-blue"}, ""},
+		{"hv1", trigger.Event{Kind: trigger.Services, Space: trigger.Host, Name: "lab-culvert-acme"}, "[acme]"},
 		{"hv1", trigger.Event{Kind: trigger.Lost}, "[] [acme] [blue]"},
 		{"hv1", trigger.Event{Kind: trigger.Rules, Space: trigger.Host}, "[]"},
 		{"hv1", trigger.Event{Kind: trigger.Link, Space: trigger.Host, Device: "tap-q"}, "[blue]"}, // which waits for it

@@ -241,7 +241,7 @@ func (k *keeper) hostFailed(err error, now time.Time) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	wait := min(firstRetry<<min(k.fullTries, 20), lastRetry)
+	wait := backOff(k.fullTries)
 	k.fullTries++
 	k.full = now.Add(wait)
 	if k.hostError == nil || k.hostError.Error != err.Error() {

@@ -20,7 +20,7 @@ func (k *keeper) notice(e trigger.Event, now time.Time) {
 		for _, r := range k.records {
 			r.ask(now)
 		}
-	case e.Kind == trigger.Name:
+	case e.Kind == trigger.Name, e.Kind == trigger.Services:
 		if name, ok := strings.CutPrefix(e.Name, k.opts.Prefix+topology.NamespacePrefix); ok {
 			k.record(name).ask(now)
 		}

@@ -35,6 +35,9 @@ type record struct {
 	failures, rounds int
 }
 
+// backOff is how long to wait after a failure that has come so often before.
+func backOff(failures int) time.Duration { return min(firstRetry<<min(failures, 20), lastRetry) }
+
 // ask has the tenant looked at, at the given time or as soon as it may be.
 func (r *record) ask(at time.Time) {
 	if at.Before(r.notBefore) {
@@ -116,7 +119,7 @@ func (r *record) take(o outcome, why cause, generation string, started, now time
 	}
 	r.Waiting = o.waiting
 	if o.err != nil {
-		wait := min(firstRetry<<min(r.failures, 20), lastRetry)
+		wait := backOff(r.failures)
 		r.failures++
 		r.State, r.Error, r.Retry = Failed, since(r.Error, o.err, now), now.Add(wait)
 		// A notification may bring the next try forward, but not our own writes of this one.

@@ -27,7 +27,7 @@ type servicesTask struct {
 func (t servicesTask) String() string { return "IPVS services" }
 
 func (t servicesTask) Run(ctx context.Context) error {
-	services, told := trigger.NewServices(), false
+	services, told := trigger.NewServiceDigests(), false
 	tick := time.NewTicker(servicesEvery)
 	defer tick.Stop()
 	for {
@@ -47,13 +47,13 @@ func (t servicesTask) Run(ctx context.Context) error {
 				t.log.Warn("changes by others may be noticed by the slow check only", "tenant", name, "err", err)
 			}
 			if changed {
-				t.queue.tell(trigger.Event{Kind: trigger.Name, Space: trigger.Host, Name: t.prefix + topology.NamespacePrefix + name})
+				t.queue.tell(trigger.Event{Kind: trigger.Services, Space: trigger.Host, Name: t.prefix + topology.NamespacePrefix + name})
 			}
 		}
 	}
 }
 
-func (t servicesTask) changed(services *trigger.Services, name string) (bool, error) {
+func (t servicesTask) changed(services *trigger.ServiceDigests, name string) (bool, error) {
 	ns, err := netns.Open(name)
 	if errors.Is(err, netns.ErrNotExist) {
 		return false, nil // its file's end is told
