@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +37,7 @@ type Finding struct {
 }
 
 // Doctor checks whether the kernel can do what a fleet needs. It tries the real thing: a tenant of an edge that is a
-// hypervisor too, in scratch namespaces that it removes again. It needs root.
+// hypervisor too, in scratch namespaces that it removes again. The kernel loads what modules that takes, and IPVS's. It needs root.
 func Doctor() []Finding {
 	if unix.Geteuid() != 0 {
 		return []Finding{{"privileges", Problem, "not root", "run it with sudo"}}
@@ -46,9 +45,7 @@ func Doctor() []Finding {
 	out := []Finding{{Check: "privileges", Level: Fine, Detail: "root"}, release()}
 	out = append(out, ipv6(), forwarding())
 	out = append(out, trial()...)
-	return append(out, conntrackSize(),
-		module("/", "ip_vs_mh", "IPVS (load balancer)", "only hosts with the role loadbalancer need it"),
-		module("/", "nf_flow_table", "flowtables (fast path)", "this version does not need it"))
+	return append(out, conntrackSize(), balancer(Advice, "nothing, unless the host is to have the role loadbalancer"))
 }
 
 func release() Finding {
@@ -84,27 +81,6 @@ func conntrackSize() Finding {
 		return Finding{"conntrack", Problem, "not in this kernel", "build or load nf_conntrack"}
 	}
 	return Finding{Check: "conntrack", Level: Fine, Detail: "at most " + strings.TrimSpace(string(value)) + " entries in each namespace"}
-}
-
-// module reports a feature that not every host uses; need says who does. It is there if its module is loaded, built in or can be found below
-// root, the host's "/".
-func module(root, name, feature, need string) Finding {
-	f := Finding{Check: feature, Level: Fine, Detail: "available"}
-	if _, err := os.Stat(filepath.Join(root, "sys/module", name)); err == nil {
-		return f
-	}
-	var u unix.Utsname
-	if err := unix.Uname(&u); err == nil {
-		for _, list := range []string{"modules.dep", "modules.builtin"} {
-			data, err := os.ReadFile(filepath.Join(root, "lib/modules", unix.ByteSliceToString(u.Release[:]), list))
-			if err == nil && strings.Contains(string(data), "/"+name+".ko") {
-				return f
-			}
-		}
-	}
-	f.Level, f.Detail = Advice, "not in this kernel; "+need
-	f.Remedy = "a distribution's own kernel has it as module " + name
-	return f
 }
 
 // trialTenant is an edge that is a hypervisor too: it uses everything that a tenant may need.

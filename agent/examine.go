@@ -31,7 +31,7 @@ func examine(host topology.Host, observed overlay.Observed) []Finding {
 	}
 	for _, t := range host.Tenants {
 		if t.Balancer {
-			out = append(out, balancer())
+			out = append(out, balancer(Problem, "until then the other nodes balance; what reaches this one is dropped (`unbalanced`)"))
 			break
 		}
 	}
@@ -53,10 +53,10 @@ func examine(host topology.Host, observed overlay.Observed) []Finding {
 	return out
 }
 
-// balancer checks that the host can do what the role loadbalancer asks for.
-func balancer() Finding {
+// balancer checks that the host can do what the role loadbalancer asks for; level and remedy are for when it cannot.
+func balancer(level Level, remedy string) Finding {
 	if err := ipvs.Load(); err != nil {
-		return Finding{"load balancer", Problem, err.Error(), "until then the other nodes balance; what reaches this one is dropped (`unbalanced`)"}
+		return Finding{"load balancer", level, err.Error(), remedy}
 	}
 	return Finding{Check: "load balancer", Level: Fine, Detail: "IPVS is there"}
 }
