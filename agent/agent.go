@@ -66,7 +66,8 @@ func (p Plan) Empty() bool {
 	return p.Overlay.Empty() && p.Guard.Empty() && len(p.Rules) == 0 && len(p.Balancing) == 0
 }
 
-// Plan compares the kernel with the fleet. It changes nothing.
+// Plan compares the kernel with the fleet. It changes nothing, but for the modules of IPVS: where the host is to balance, the kernel
+// loads them to be asked.
 func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
 	host, err := topology.For(fleet, lock, a.name)
 	if err != nil {
@@ -77,7 +78,7 @@ func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
 	return plan, err
 }
 
-// PlanHost compares the kernel with what the host must hold. It changes nothing.
+// PlanHost compares the kernel with what the host must hold. It changes no more than [Agent.Plan].
 func (a *Agent) PlanHost(host topology.Host) (Plan, error) {
 	return a.plan(host, host.Tenants, a.kernel.Observe)
 }

@@ -1,10 +1,11 @@
 // Package etcd keeps a fleet in etcd: pushes it, follows it, and tells which hosts live and how they are.
 //
 //	address, err := etcd.ParseAddress("etcd://a.example:2379,b.example:2379/culvert")
-//	fleet := etcd.NewSource(etcd.Config{Address: address, Host: "hv1", Cache: "/var/lib/culvert/fleet"})
-//	err = fleet.Run(ctx, deliver, refuse) // a [source.Source] and a [source.Reporter]
+//	fleet, err := etcd.NewSource(etcd.Config{Address: address, Host: "hv1", Cache: "/var/lib/culvert/fleet"})
+//	err = fleet.Run(ctx, deliver, refuse) // a [source.Source], a [source.Reloader] and a [source.Reporter]
 //
-//	store, err := etcd.Open(config)
+//	store, err := etcd.Open(address, etcd.Access{})
+//	defer store.Close()
 //	old, err := store.Read(ctx)
 //	revision, err := store.Replace(ctx, old, fleet, lock) // ErrChanged: somebody was faster, read again
 //
