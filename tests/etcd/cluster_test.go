@@ -149,15 +149,17 @@ func (c *cluster) gates(i int, shut bool) {
 // leader waits for a leader and returns its index.
 func (c *cluster) leader() int {
 	c.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		for i, m := range c.members {
-			if m.server != nil && m.server.Server.Leader() == m.server.Server.MemberID() {
-				return i
-			}
+	leader := -1
+	eventually(c.t, func() error {
+		leader = slices.IndexFunc(c.members, func(m *member) bool {
+			return m.server != nil && m.server.Server.Leader() == m.server.Server.MemberID()
+		})
+		if leader < 0 {
+			return errors.New("no leader")
 		}
-	}
-	c.t.Fatal("no leader")
-	return -1
+		return nil
+	})
+	return leader
 }
 
 // address is where the product finds the cluster, or some of its members.
