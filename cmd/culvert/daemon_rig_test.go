@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,8 @@ type daemonRig struct {
 	fleet, lock string // paths
 	locked      *portmap.Lock
 	patience    time.Duration
+	// program is what runs; empty for this binary.
+	program string
 }
 
 func newDaemonRig(t *testing.T) *daemonRig {
@@ -122,7 +125,7 @@ func (r *daemonRig) command(host string, words ...string) *exec.Cmd {
 	if err != nil {
 		r.Fatal(err)
 	}
-	cmd := exec.Command(self, words...)
+	cmd := exec.Command(cmp.Or(r.program, self), words...)
 	cmd.Args[0] = "culvert"
 	return cmd
 }

@@ -222,6 +222,37 @@ func TestDaemonRestart(t *testing.T) {
 	}
 }
 
+// TestDaemonUpgrade has the daemons of a previous build set up all hosts, and those of this one take over, one after the other:
+// flows lose nothing. CULVERT_PREVIOUS names that build's program; without it the previous build is this one.
+func TestDaemonUpgrade(t *testing.T) {
+	r := newDaemonRig(t)
+	hosts := []string{"hv1", "hv2", "edge1"}
+	previous := os.Getenv("CULVERT_PREVIOUS")
+	old := make(map[string]*process)
+	for _, host := range hosts {
+		if out, err := r.culvert(host, "cleanup"); err != nil {
+			t.Fatal(err, out)
+		}
+		r.program = previous
+		old[host] = r.start(host)
+		old[host].converged()
+		r.program = ""
+	}
+	u := r.traffic()
+	for _, host := range hosts {
+		if err := old[host].end(unix.SIGTERM); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+		s := r.start(host).converged()
+		t.Logf("%s: %d changes", host, s.Changes)
+		if previous == "" && s.Changes > 0 {
+			t.Errorf("%s: the same build writes %d things", host, s.Changes)
+		}
+		r.settled(host)
+	}
+	u.finish()
+}
+
 // TestDaemonIdle wants a daemon that has nothing to do to take next to no processor time and to write nothing.
 func TestDaemonIdle(t *testing.T) {
 	r := newDaemonRig(t)
