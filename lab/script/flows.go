@@ -175,13 +175,16 @@ func (s *stage) each(name string, f func(traffic.Flow) error) error {
 	group.SetLimit(32)
 	var mu sync.Mutex
 	var first error
-	failed := 0
+	failed, reset := 0, 0
 	for _, flow := range filled.Flows {
 		group.Go(func() error {
 			if err := f(flow); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				failed++
+				if errors.Is(err, traffic.ErrReset) {
+					reset++
+				}
 				first = cmp.Or(first, err)
 			}
 			return nil
@@ -189,7 +192,7 @@ func (s *stage) each(name string, f func(traffic.Flow) error) error {
 	}
 	_ = group.Wait() // the goroutines return nil
 	if failed > 0 {
-		return fmt.Errorf("%d of %d flows failed, one of them: %w", failed, len(filled.Flows), first)
+		return fmt.Errorf("%d of %d flows failed, %d of them reset, one of them: %w", failed, len(filled.Flows), reset, first)
 	}
 	return nil
 }

@@ -75,6 +75,13 @@ Traffic
                         repeat the command beside all that follows
   meanwhile NAME open ...
                         open a flow beside all that follows; finish waits until it is open
+  meanwhile NAME visit NODE tcp|udp ADDR:PORT [src=ADDR] [every=D] [lives=D] [size=BYTES]
+                        let flows come one after the other, exchange bytes again and again, and go when they have lived;
+                        finish says how many there were and how many failed
+  meanwhile NAME shuffle EDGE TENANT PUBLIC HOST,... [every=D] [seed=N]
+                        pin a public address to one of the hosts at random, again and again (every second unless given);
+                        prints the seed
+  turns NAME OP N       how often that has been done, or how many flows have come and gone
   finish NAME... [any]  end that; a turn that failed is a failure, unless any says that some may
 
 Evidence

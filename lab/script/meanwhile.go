@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,11 +19,12 @@ var continual = map[string]func(*stage, call) error{
 
 // background is a command that goes on and on.
 type background struct {
-	stop chan struct{}
-	done sync.WaitGroup
+	stop  chan struct{}
+	done  sync.WaitGroup
+	turns atomic.Int64
 	// Of the turns so far; read them when done.
-	turns, failed int
-	last          error
+	failed int
+	last   error
 }
 
 // meanwhile begins to repeat a command beside all that follows.
@@ -36,8 +38,12 @@ func (s *stage) meanwhile(c call) error {
 		return mistakef("the name %s is taken", name)
 	case c.args[1] == "open":
 		return s.openMeanwhile(c)
+	case c.args[1] == "visit":
+		return s.visitMeanwhile(c)
+	case c.args[1] == "shuffle":
+		return s.shuffle(c)
 	case run == nil:
-		return mistakef("%s cannot go on meanwhile: want open, send, ping, inject or frame", c.args[1])
+		return mistakef("%s cannot go on meanwhile: want open, visit, shuffle, send, ping, inject or frame", c.args[1])
 	}
 	turn := func() error {
 		return run(s, call{ctx: c.ctx, args: c.args[2:], stdout: io.Discard, read: c.read})
@@ -57,7 +63,7 @@ func (s *stage) openMeanwhile(c call) error {
 	b := &background{stop: make(chan struct{})}
 	s.backgrounds[c.args[0]] = b
 	b.done.Go(func() {
-		b.turns = 1
+		b.turns.Add(1)
 		if b.last = s.openFlow(call{ctx: c.ctx, args: c.args[2:], stdout: io.Discard, read: c.read}); b.last != nil {
 			b.failed = 1
 		}
@@ -75,12 +81,24 @@ func (b *background) repeat(pause time.Duration, turn func() error) {
 			stopped = true
 		case <-next.C:
 		}
-		b.turns++
+		b.turns.Add(1)
 		if err := turn(); err != nil {
 			b.failed++
 			b.last = err
 		}
 	}
+}
+
+// turnsOf compares how often what goes on meanwhile has been done so far.
+func (s *stage) turnsOf(c call) error {
+	if len(c.args) != 3 || s.backgrounds[c.args[0]] == nil {
+		return mistakef("usage, of what goes on meanwhile: turns NAME OP N")
+	}
+	want, err := parseComparison(c.args[1], c.args[2])
+	if err != nil {
+		return err
+	}
+	return want.check("number of turns of "+c.args[0], int(s.backgrounds[c.args[0]].turns.Load()))
 }
 
 // finish ends what goes on meanwhile. It fails if a turn failed.
@@ -97,9 +115,9 @@ func (s *stage) finish(c call) error {
 		}
 		b.end()
 		delete(s.backgrounds, name)
-		c.printf("%s: %d times, %d failed", name, b.turns, b.failed)
+		c.printf("%s: %d times, %d failed", name, b.turns.Load(), b.failed)
 		if b.failed > 0 && !opts.has("any") {
-			errs = append(errs, fmt.Errorf("%s: failed %d of %d times, at last: %w", name, b.failed, b.turns, b.last))
+			errs = append(errs, fmt.Errorf("%s: failed %d of %d times, at last: %w", name, b.failed, b.turns.Load(), b.last))
 		}
 	}
 	return errors.Join(errs...)

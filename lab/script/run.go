@@ -30,7 +30,7 @@ func init() {
 		"mark": (*stage).mark, "counter": (*stage).counter, "conntrack": (*stage).conntrack, "snmp": (*stage).snmp, "endpoints": (*stage).endpoints,
 		"balanced": (*stage).balanced, "expires": (*stage).expires, "sysctl": (*stage).sysctl, "gained": (*stage).gained,
 		"counters": (*stage).counters, "entries": (*stage).entries,
-		"eventually": (*stage).eventually, "meanwhile": (*stage).meanwhile, "finish": (*stage).finish, "say": (*stage).say,
+		"eventually": (*stage).eventually, "meanwhile": (*stage).meanwhile, "finish": (*stage).finish, "turns": (*stage).turnsOf, "say": (*stage).say,
 	}
 }
 
