@@ -60,7 +60,7 @@ func lowDescriptor(c *netlink.Conn) error {
 func (c *Conn) Close() error { return errors.Join(c.reader.CloseLasting(), c.writer.Close()) }
 
 // Apply carries out the plan in one transaction: on an error nothing has changed. Then it ends the flows of virtual IPs that
-// stand for another private address now, or for none; what fails there is not tried again.
+// stand for another private address now, or for none, and of backends that are gone; what fails there is not tried again.
 func (c *Conn) Apply(p Plan) error {
 	t := transaction{index: c.index}
 	for _, step := range p.steps {
@@ -70,8 +70,8 @@ func (c *Conn) Apply(p Plan) error {
 		return err
 	}
 	var errs []error
-	for f, publics := range p.unbound {
-		errs = append(errs, c.endFlows(f, publics))
+	for f, gone := range p.unbound {
+		errs = append(errs, c.endFlows(f, gone))
 	}
 	return errors.Join(errs...)
 }

@@ -11,7 +11,7 @@ type Plan struct {
 	// Lines say what changes, one line each, in nft's words.
 	Lines []string
 	steps []func(*transaction)
-	// unbound are VIPs, as keys, whose flows end when the rules have changed.
+	// unbound are VIPs, and listeners with a backend ([binding.what]), whose flows end when the rules have changed.
 	unbound map[Family]map[string]bool
 }
 

@@ -19,44 +19,67 @@ const (
 	attrID            = 12 // CTA_ID
 
 	attrTupleIP       = 1 // CTA_TUPLE_IP
+	attrSource4       = 1 // CTA_IP_V4_SRC
 	attrDestination4  = 2 // CTA_IP_V4_DST
+	attrSource6       = 3 // CTA_IP_V6_SRC
 	attrDestination6  = 4 // CTA_IP_V6_DST
+	attrTupleProtocol = 2 // CTA_TUPLE_PROTO
+	attrProtocol      = 1 // CTA_PROTO_NUM
+	attrSourcePort    = 2 // CTA_PROTO_SRC_PORT
+	attrDestPort      = 3 // CTA_PROTO_DST_PORT
 	nestedWithoutFlag = ^uint16(unix.NLA_F_NESTED)
 )
 
-// unbind notes the VIPs that do not stand for the same private address any more: translation is kept with a flow, and flows of
-// before must not go on.
+// unbind notes the VIPs that do not stand for the same private address any more, and the listeners that a backend does not serve
+// any more: translation is kept with a flow, and flows of before must not go on.
 func (p *Plan) unbind(observed, desired []Table) {
 	for _, was := range observed {
-		old := was.set(mapSharedIn)
-		if old == nil {
-			continue
-		}
-		var now Set
-		if want := find(desired, was.Family); want == nil {
+		want := find(desired, was.Family)
+		if want == nil {
 			continue // the namespace goes
-		} else if s := want.set(mapSharedIn); s != nil {
-			now = *s
 		}
-		for public, private := range old.Elements {
-			if now.Elements[public] != private {
-				if p.unbound == nil {
-					p.unbound = make(map[Family]map[string]bool)
-				}
-				if p.unbound[was.Family] == nil {
-					p.unbound[was.Family] = make(map[string]bool)
-				}
-				p.unbound[was.Family][public] = true
+		old, now := was.bindings(), want.bindings()
+		for binding := range old {
+			if now[binding] {
+				continue
 			}
+			if p.unbound == nil {
+				p.unbound = make(map[Family]map[string]bool)
+			}
+			if p.unbound[was.Family] == nil {
+				p.unbound[was.Family] = make(map[string]bool)
+			}
+			p.unbound[was.Family][binding.what] = true
 		}
 	}
+}
+
+// binding is what conntrack translates: what, as an entry tells it, stands for a private address or socket.
+type binding struct{ what, private string }
+
+// bindings are those of a table.
+func (t *Table) bindings() map[binding]bool {
+	out := make(map[binding]bool)
+	if s := t.set(mapSharedIn); s != nil {
+		for public, private := range s.Elements {
+			out[binding{public, private}] = true
+		}
+	}
+	if s := t.set(mapDelivered); s != nil {
+		for from, vm := range s.Elements {
+			const mark = 4
+			out[binding{what: from[mark:] + vm}] = true
+		}
+	}
+	return out
 }
 
 // entry is what of a conntrack entry is needed to delete it, as the kernel wrote it.
 type entry struct{ original, id []byte }
 
-// endFlows deletes the conntrack entries of flows that came for one of the addresses or left from one.
-func (c *Conn) endFlows(f Family, publics map[string]bool) error {
+// endFlows deletes the conntrack entries of flows that came for one of the addresses, or left from one, or are served by a backend
+// that is gone.
+func (c *Conn) endFlows(f Family, gone map[string]bool) error {
 	replies, err := c.writer.Execute(netlink.Message{
 		Header: netlink.Header{Type: conntrackGet, Flags: netlink.Request | netlink.Dump}, Data: header(f, 0),
 	})
@@ -65,7 +88,7 @@ func (c *Conn) endFlows(f Family, publics map[string]bool) error {
 	}
 	var errs []error
 	for _, m := range replies {
-		e, ends, err := decodeEntry(m.Data[min(4, len(m.Data)):], publics)
+		e, ends, err := decodeEntry(m.Data[min(4, len(m.Data)):], gone)
 		if err != nil {
 			return fmt.Errorf("decode a flow: %w", err)
 		}
@@ -87,55 +110,79 @@ func (c *Conn) endFlow(f Family, e entry) error {
 		Header: netlink.Header{Type: conntrackDelete, Flags: netlink.Request | netlink.Acknowledge}, Data: append(header(f, 0), attrs...),
 	})
 	if err != nil && !errors.Is(err, unix.ENOENT) { // it has ended by itself
-		return fmt.Errorf("end a flow of a virtual IP that is gone: %w", err)
+		return fmt.Errorf("end a flow of a virtual IP or a backend that is gone: %w", err)
 	}
 	return nil
 }
 
 // decodeEntry reads a conntrack entry and reports whether it came for one of the addresses, or left from one: then its replies
-// go there.
-func decodeEntry(data []byte, publics map[string]bool) (e entry, ends bool, err error) {
+// go there. The same for a listener and the backend that serves it, as [Table.bindings] has them.
+func decodeEntry(data []byte, gone map[string]bool) (e entry, ends bool, err error) {
 	attrs, err := netlink.UnmarshalAttributes(data)
 	if err != nil {
 		return entry{}, false, err
 	}
+	var original, reply tuple
 	for _, a := range attrs {
 		switch a.Type & nestedWithoutFlag {
-		case attrTupleOriginal, attrTupleReply:
-			to, err := destinationOf(a.Data)
-			if err != nil {
-				return entry{}, false, err
-			}
-			ends = ends || publics[to]
-			if a.Type&nestedWithoutFlag == attrTupleOriginal {
-				e.original = a.Data
-			}
+		case attrTupleOriginal:
+			e.original = a.Data
+			original, err = decodeTuple(a.Data)
+		case attrTupleReply:
+			reply, err = decodeTuple(a.Data)
 		case attrID:
 			e.id = a.Data
 		}
+		if err != nil {
+			return entry{}, false, err
+		}
 	}
-	return e, ends, nil
+	const padding = "\x00\x00"
+	served := string(Value(original.destination).protocol(original.protocol)) + original.destPort + padding + reply.source + reply.sourcePort + padding
+	return e, gone[original.destination] || gone[reply.destination] || gone[served], nil
 }
 
-// destinationOf is the destination in a tuple.
-func destinationOf(tuple []byte) (to string, err error) {
-	ad, err := netlink.NewAttributeDecoder(tuple)
+// tuple is one direction of an entry, in network byte order.
+type tuple struct {
+	source, destination, sourcePort, destPort string
+	protocol                                  byte
+}
+
+func decodeTuple(data []byte) (t tuple, err error) {
+	ad, err := netlink.NewAttributeDecoder(data)
 	if err != nil {
-		return "", err
+		return tuple{}, err
 	}
 	ad.ByteOrder = binary.BigEndian
 	for ad.Next() {
-		if ad.Type() != attrTupleIP {
-			continue
-		}
-		ad.Nested(func(ip *netlink.AttributeDecoder) error {
-			for ip.Next() {
-				if t := ip.Type(); t == attrDestination4 || t == attrDestination6 {
-					to = string(ip.Bytes())
+		switch ad.Type() {
+		case attrTupleIP:
+			ad.Nested(func(ip *netlink.AttributeDecoder) error {
+				for ip.Next() {
+					switch ip.Type() {
+					case attrSource4, attrSource6:
+						t.source = string(ip.Bytes())
+					case attrDestination4, attrDestination6:
+						t.destination = string(ip.Bytes())
+					}
 				}
-			}
-			return nil
-		})
+				return nil
+			})
+		case attrTupleProtocol:
+			ad.Nested(func(l4 *netlink.AttributeDecoder) error {
+				for l4.Next() {
+					switch l4.Type() {
+					case attrProtocol:
+						t.protocol = l4.Uint8()
+					case attrSourcePort:
+						t.sourcePort = string(l4.Bytes())
+					case attrDestPort:
+						t.destPort = string(l4.Bytes())
+					}
+				}
+				return nil
+			})
+		}
 	}
-	return to, ad.Err()
+	return t, ad.Err()
 }

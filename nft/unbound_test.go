@@ -52,6 +52,26 @@ func TestUnboundFlowsEnd(t *testing.T) {
 	flows(0)
 }
 
+// TestBackendFlowsEnd takes a backend away while flows live: those that it serves end, so that the next backend can reset them. A
+// drain ends none.
+func TestBackendFlowsEnd(t *testing.T) {
+	tenant := backendHost()
+	l := newLot(t, tenant)
+	in := reply(443).with(func(f *frame) { f.from, f.to = topology.RouterMAC(5), topology.BackendMAC(1) })
+	toVM := []string{"tap-a 02:63:76:ff:ff:fe>52:54:00:00:00:0a ttl 59 udp 198.51.100.1:443>10.0.0.12:443"}
+	l.expect(l.vx, toVM, nil, in)
+	tenant.Balancers[0].Backends[0].Draining = true
+	l.become(Desired(tenant))
+	if n := l.entries(); n != 1 {
+		t.Errorf("conntrack has %d entries while the backend drains, want 1", n)
+	}
+	tenant.Balancers[0].Backends = tenant.Balancers[0].Backends[1:]
+	l.become(Desired(tenant))
+	if n := l.entries(); n != 0 {
+		t.Errorf("conntrack has %d entries of a backend that is gone", n)
+	}
+}
+
 // FuzzDecodeEntry reads conntrack entries of any content.
 func FuzzDecodeEntry(f *testing.F) {
 	ip, _ := netlink.MarshalAttributes([]netlink.Attribute{{Type: attrDestination4, Data: vipA.AsSlice()}})
