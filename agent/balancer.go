@@ -88,6 +88,37 @@ func (a *Agent) unsettled(place overlay.Place, plan ipvs.Plan) ipvs.Plan {
 	return plan
 }
 
+// Prepare goes before an Apply for which there is time: where that changes a load balancer's destinations, all nodes ask each other
+// about flows that they do not know before the first of them has another table. It waits for nodes that are a little late
+// ([ipvs.HeadsUp]). An Apply without is fine where all nodes change at once.
+func (a *Agent) Prepare(ctx context.Context, p Plan) error {
+	announced := false
+	for _, b := range p.Balancing {
+		if !b.Plan.Announces() {
+			continue
+		}
+		err := a.applyBalancing(b, ipvs.Announce)
+		if errors.Is(err, netns.ErrNotExist) {
+			continue // nobody has sent it a packet yet
+		}
+		announced = true
+		if err != nil {
+			return fmt.Errorf("announce a change of the load balancer of %s: %w", b.Place, err)
+		}
+	}
+	if !announced {
+		return nil
+	}
+	timer := time.NewTimer(ipvs.HeadsUp)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the load balancer's other nodes: %w; apply again to finish", ctx.Err())
+	case <-timer.C:
+		return nil
+	}
+}
+
 // Settling says when load balancers have to be planned and applied again, by place: an Apply has changed their destinations, and
 // the nodes have not told each other about their flows yet. Who does not keep the agent so long calls [Agent.Settle].
 func (a *Agent) Settling() map[overlay.Place]time.Time { return maps.Clone(a.settling) }

@@ -39,7 +39,7 @@ func TestBalancer(t *testing.T) {
 	if missing == nil {
 		order(t, p.Lines(),
 			"culvert-acme: nft ip counter closed", "culvert-acme: ipvs tcp 45.86.152.50:443 mh mh-fallback mh-port",
-			"culvert-acme: address 45.86.152.50/32 dev lo", "culvert-acme: ipvs net.ipv4.vs.sloppy_tcp=1 (after 4s)")
+			"culvert-acme: address 45.86.152.50/32 dev lo", "culvert-acme: ipvs net.ipv4.vs.sloppy_tcp=1 (after "+ipvs.SettleTime.String()+")")
 	}
 	if err := r.Apply(p); err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func examine(host topology.Host, observed overlay.Observed) []Finding {
 	}
 	for _, t := range host.Tenants {
 		if t.Balancer {
-			out = append(out, balancer(Problem, "until then the other nodes balance; what reaches this one is dropped (`unbalanced`)"))
+			out = append(out, balancer(Problem, "until then the other nodes balance; what reaches this one is handed to them (TCP, `asked`) or dropped (`unbalanced`)"))
 			break
 		}
 	}

@@ -126,6 +126,10 @@ func (f Failure) Error() string { return fmt.Sprintf("ipvs %s: %v", f.Step, f.Er
 // Unwrap returns the reason.
 func (f Failure) Unwrap() error { return f.Err }
 
+// Announce carries out of the plan what all nodes should have done before the first of them changes its destinations: from
+// then on they ask each other about flows that they do not know. Apply does without, at the risk of young flows that change nodes.
+func Announce(ns *netns.NS, p Plan) error { return apply(ns, p.announcement()) }
+
 // Apply carries out the plan, except for what [Settle] does later. A service with a step that failed is left as it is then, the
 // others go on; the error joins all failures, each a [Failure].
 func Apply(ns *netns.NS, p Plan) error { return apply(ns, p.Steps) }

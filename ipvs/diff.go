@@ -57,6 +57,13 @@ type Plan struct {
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Steps) == 0 && len(p.Later) == 0 }
 
+// Announces reports whether [Announce] has something to do, [HeadsUp] before [Apply].
+func (p Plan) Announces() bool { return len(p.announcement()) > 0 }
+
+func (p Plan) announcement() []Step {
+	return slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool { return s.Setting == nil || *s.Setting != cautious })
+}
+
 // Settles reports whether [Settle] has to follow.
 func (p Plan) Settles() bool { return len(p.Later) > 0 }
 

@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -54,7 +55,7 @@ func TestPlans(t *testing.T) {
 				t.Errorf("a plan from the state to itself:\n%s", p)
 			}
 			p := Diff(tt.before, tt.after)
-			if p.Empty() || p.Settles() != strings.Contains(p.String(), "sloppy_tcp=1 (after 4s)") {
+			if p.Empty() || p.Settles() != strings.Contains(p.String(), fmt.Sprintf("sloppy_tcp=1 (after %s)", SettleTime)) {
 				t.Error("what the plan says of itself is wrong")
 			}
 			compare(t, "plan-"+strings.ReplaceAll(tt.name, " ", "-")+".txt", p.String())

@@ -3,6 +3,7 @@
 //	if err := ipvs.Load(); errors.Is(err, ipvs.ErrNoIPVS) { ... } // say so, and do the rest without
 //	observed, err := ipvs.Observe(ns)
 //	plan := ipvs.Diff(observed, ipvs.Desired(tenant))
+//	err = ipvs.Announce(ns, plan) // and, if plan.Announces(), when [HeadsUp] is over:
 //	err = ipvs.Apply(ns, plan)
 //	// and if plan.Settles(), when [SettleTime] is over:
 //	err = ipvs.Settle(ns, plan)

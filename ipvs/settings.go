@@ -3,11 +3,19 @@ package ipvs
 import "time"
 
 // SettleTime is how long after a change of destinations unknown packets in the middle of a TCP connection are not scheduled
-// ([Settle]): the nodes send sync messages in batches, up to 2 s old (ip_vs_sync.c), and TCP repeats its packets meanwhile.
-const SettleTime = 4 * time.Second
+// ([Settle]). In it, a node that knows a flow tells of it: at the latest refreshPeriod after the time before, in a message that
+// waits for up to 2 s (ip_vs_sync.c).
+const SettleTime = 6 * time.Second
+
+// HeadsUp is how much later than another a node may change its destinations without harm, if all of them announce it
+// ([Announce]): by the new table of one, a flow is at a backend that the old table of another does not have for it.
+const HeadsUp = 2 * time.Second
+
+// refreshPeriod is how often nodes tell each other about a flow that goes on, in seconds.
+const refreshPeriod = "3"
 
 // cautious is sloppy for as long as nodes may not know each other's flows: a packet that is scheduled wrongly then binds
-// its flow for good, one that is dropped comes again.
+// its flow for good. Such a packet is handed to the other nodes instead (package nft, chain "input"), of which one may know the flow.
 var (
 	sloppy   = Setting{"sloppy_tcp", "1"}
 	cautious = Setting{"sloppy_tcp", "0"}
@@ -47,7 +55,7 @@ func syncSettings() []Setting {
 	return []Setting{
 		// A flow is told with its first packet in the state established, and again when its timer has run for this long
 		// (seconds). The threshold 0 of period 0 alone would tell of flows that end, and of no others.
-		{"sync_refresh_period", "10"},
+		{"sync_refresh_period", refreshPeriod},
 		{"sync_threshold", "0 0"},
 	}
 }

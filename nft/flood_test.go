@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/culvertnet/culvert/topology"
 )
 
 // TestFlood sends SYNs from forged sources to a node: no more than the limit get to where IPVS takes them, and every packet of a flow
-// that has begun does. Here the chain behind IPVS counts them, as it has not been told of any service.
+// that has begun does. Here the chain behind IPVS counts them, as it has not been told of any service; by another node's address, so that
+// it does not ask that one.
 func TestFlood(t *testing.T) {
 	l := newLot(t, node())
 	lo, err := l.link.LinkByName("lo")
@@ -22,6 +25,7 @@ func TestFlood(t *testing.T) {
 		out := make([]frame, n)
 		for i := range out {
 			out[i] = reply(443).with(func(f *frame) {
+				f.from = topology.RouterMAC(6)
 				f.source = netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})
 				f.protocol, f.payload = tcp, segment(1024, 443, flags, 0, 0, 0)
 			})

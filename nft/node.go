@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -15,6 +16,7 @@ var (
 	Closed     = Counter{"closed"}
 	Flooded    = Counter{"flooded"}
 	Unbalanced = Counter{"unbalanced"}
+	Asked      = Counter{"asked"}
 )
 
 // setClosed holds the TCP listeners without a backend that gets new flows.
@@ -70,7 +72,10 @@ func (b *builder) addNode(t *Table) {
 	t.Sets = append(t.Sets, b.listening(f),
 		b.listeners(f, setListeners, func(topology.Balancer, config.Listener) bool { return true }),
 		b.listeners(f, setClosed, func(lb topology.Balancer, l config.Listener) bool { return l.Protocol == config.TCP && !lb.Open() }))
-	if f == IPv4Family {
+	if len(b.others()) > 0 {
+		t.Counters = append(t.Counters, Asked)
+	}
+	if f == IPv4Family || len(b.others()) > 0 {
 		t.Sets = append(t.Sets, b.nodes())
 	}
 	t.Chains = append(t.Chains, b.balance(f), b.ahead(f), b.opening(f), b.input(f), b.answers(f))
@@ -134,11 +139,41 @@ func (b *builder) input(f Family) Chain {
 			rule(f, all(inDevice(b.vx), isEthernet(), etherSource(setNodes), syncMessage(), accept())...),
 			rule(f, all(syncMessage(), count(Unbalanced), drop())...))
 	}
+	c.Rules = append(c.Rules, rule(f, all(echoRequest(f), destination(f, setListening), accept())...))
+	if others := b.others(); len(others) > 0 {
+		c.Rules = append(c.Rules,
+			// Nobody asks for another, or a packet that no node knows would go round.
+			rule(f, isEthernet(), etherSource(setNodes), toSocket(f, setListeners), count(Unbalanced), drop()),
+			// For some seconds after its backends have changed, IPVS takes no flow that it does not know. A node that knows it sends
+			// the packet to the flow's backend, and tells the others of the flow.
+			rule(f, toSocket(f, setListeners), carriesTCP(), count(Asked), b.ask(f, others), drop()))
+	}
 	return Chain{Name: c.Name, Base: c.Base, Rules: append(c.Rules,
-		rule(f, all(echoRequest(f), destination(f, setListening), accept())...),
-		// For a few seconds after its backends have changed, IPVS takes no flow that it does not know: the other nodes tell first.
 		rule(f, toSocket(f, setListeners), count(Unbalanced), drop()),
 		rule(f, destination(f, setListening), goTo(chainUnowned)))}
+}
+
+// others are the tenant's other nodes.
+func (b *builder) others() []topology.Peer {
+	return slices.DeleteFunc(b.t.Nodes(), func(p topology.Peer) bool { return p.ID == b.t.Self.ID })
+}
+
+// dup to NODE device DEVICE, for each of the nodes
+func (b *builder) ask(f Family, nodes []topology.Peer) statement {
+	var s statement
+	for i, p := range nodes {
+		to := p.IPv4
+		if f == IPv6Family {
+			to = p.IPv6
+		}
+		if i > 0 {
+			s.text += " "
+		}
+		s.text += fmt.Sprintf("dup to %s device %q", to, b.vx)
+		s.expressions = append(s.expressions, plain{&expr.Immediate{Register: reg1, Data: to.AsSlice()}}, loadIndex{b.vx, reg3},
+			plain{&expr.Dup{RegAddr: reg1, RegDev: reg3, IsRegDevSet: true}})
+	}
+	return s
 }
 
 // nodeOutput lets a node's packets out: those that IPVS sends to backends and the node's own answers.
@@ -200,6 +235,11 @@ func syncMessage() []statement {
 		says("ip daddr "+topology.SyncGroup.String(), network(16, 4, reg1), equal(topology.SyncGroup.AsSlice()...)),
 		carries(unix.IPPROTO_UDP),
 		says(fmt.Sprintf("udp dport %d", topology.SyncPort), transport(2, 2, reg1), equal(topology.SyncPort>>8, topology.SyncPort&0xff)))
+}
+
+// meta l4proto tcp
+func carriesTCP() statement {
+	return says("meta l4proto tcp", &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, equal(unix.IPPROTO_TCP))
 }
 
 // tcp flags syn / fin,syn,rst,ack

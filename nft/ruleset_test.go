@@ -128,7 +128,8 @@ var meanings = map[Counter][3]string{
 	Undelivered:    {"packets of nodes for backends that found none, dropped", "a backend or a listener has just changed and the hosts do not all know; late packets of flows that have ended", "if it goes on, run `culvert plan` on all hosts"},
 	Flooded:        {"new connections to listeners beyond 10 000 a second for a tenant and a node, dropped", "a flood of SYNs, or more clients than the nodes take", "look at the sources; add nodes if they are clients"},
 	Closed:         {"new connections to a listener without a backend that takes them, reset", "all backends drain, are gone or fail their checks", "add a backend, or look at those that are there"},
-	Unbalanced:     {"packets for a listener that IPVS did not take, dropped", "for some seconds after backends have changed, until the nodes have told each other; late packets of connections that were reset", "if it goes on, look at `culvert plan`: a service of IPVS may be missing"},
+	Asked:          {"packets in the middle of a TCP connection that IPVS did not know, handed to the tenant's other nodes", "for some seconds after backends or nodes have changed, until the nodes have told each other", "if it goes on, look at `culvert plan`: IPVS may still wait (`sloppy_tcp`), or a service be missing"},
+	Unbalanced:     {"packets for a listener that neither this node's IPVS nor, if there is another, that of the node that handed them over took, dropped", "late packets of connections that were reset, for some seconds after backends or nodes have changed", "if it goes on, look at `culvert plan`: a service of IPVS may be missing"},
 	NotForwardable: {"other packets on an edge or a node, dropped", "scans of addresses that are not the tenant's or have no host, a virtual IP whose host is down", "nothing while it is small"},
 }
 

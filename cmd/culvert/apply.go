@@ -69,7 +69,7 @@ func applyCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			return withLock(c, func() error {
 				return withPlan(c, func(a *agent.Agent, p agent.Plan) error {
-					return errors.Join(printPlan(c, c.App.Writer, p), a.Apply(p), a.Settle(c.Context, p))
+					return errors.Join(printPlan(c, c.App.Writer, p), a.Prepare(c.Context, p), a.Apply(p), a.Settle(c.Context, p))
 				})
 			})
 		},

@@ -34,7 +34,7 @@ func Converge(ctx context.Context, site lab.Site) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(a.Apply(plan), a.Settle(ctx, plan))
+		return errors.Join(a.Prepare(ctx, plan), a.Apply(plan), a.Settle(ctx, plan))
 	})
 }
 
