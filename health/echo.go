@@ -78,15 +78,22 @@ func (e echo) await(file *os.File) error {
 	}
 }
 
+var errShort = errors.New("the kernel delivered a packet without a whole header")
+
 // payload takes the IPv4 header off, which raw sockets of IPv4 alone deliver.
 func (e echo) payload(packet []byte) ([]byte, error) {
 	if !e.ipv4 {
 		return packet, nil
 	}
-	if len(packet) == 0 || int(packet[0]&0xf)*4 > len(packet) {
-		return nil, errors.New("the kernel delivered a packet without a header")
+	const shortest = 20 // RFC 791 section 3.1
+	if len(packet) < shortest {
+		return nil, errShort
 	}
-	return packet[int(packet[0]&0xf)*4:], nil
+	header := int(packet[0]&0xf) * 4
+	if header < shortest || header > len(packet) {
+		return nil, errShort
+	}
+	return packet[header:], nil
 }
 
 // checksum is the internet checksum of a message whose checksum field is zero (RFC 1071).
