@@ -20,27 +20,27 @@ func ReadFile(path string) (*Lock, error) {
 	return Decode(path, data)
 }
 
-// WriteFile replaces the lock file at once, or leaves the old one as it is and returns an error: the new content is
-// on disk before it takes the file's name. The mode of a file that exists is kept.
+// WriteFile writes the lock file by [ReplaceFile].
 func WriteFile(path string, lock *Lock) error {
 	data, err := Encode(lock)
 	if err != nil {
 		return err
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
-	mode := fs.FileMode(0o644)
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
-	}
-	if err := replace(path, data, mode); err != nil {
+	if err := ReplaceFile(path, data, 0o644); err != nil {
 		return fmt.Errorf("write lock file %s: %w", path, err)
 	}
 	return nil
 }
 
-func replace(path string, data []byte, mode fs.FileMode) error {
+// ReplaceFile replaces a file at once, or leaves the old one as it is and returns an error: the new content is on disk before it
+// takes the file's name. A symbolic link stays one. The mode is that of a file that exists, else the one given.
+func ReplaceFile(path string, data []byte, mode fs.FileMode) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
+	}
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
 	if err != nil {

@@ -47,8 +47,8 @@ func pull(c *cli.Context, s *etcd.Store) error {
 	if err := portmap.WriteFile(lock, now.Lock); err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, text, 0o644); err != nil {
-		return fmt.Errorf("write the fleet: %w", err)
+	if err := portmap.ReplaceFile(path, text, 0o644); err != nil {
+		return fmt.Errorf("write the fleet %s: %w", path, err)
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "%s and %s are generation %d\n", path, lock, now.Revision)
 	return err

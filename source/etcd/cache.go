@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/culvertnet/culvert/portmap"
 )
 
 // The cache is a file with the fleet as etcd holds it: a first line with the revision, then each value behind a line with
@@ -31,34 +33,14 @@ func writeCache(path string, l layout, revision int64, i image) error {
 	for _, key := range slices.Sorted(maps.Keys(i.values)) {
 		record(key, i.values[key])
 	}
-	if err := replaceFile(path, b.Bytes()); err != nil {
+	err := os.MkdirAll(filepath.Dir(path), 0o750)
+	if err == nil {
+		err = portmap.ReplaceFile(path, b.Bytes(), 0o600)
+	}
+	if err != nil {
 		return fmt.Errorf("keep the fleet for a start without etcd: %w", err)
 	}
 	return nil
-}
-
-func replaceFile(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(dir) // makes the rename last
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // readCache returns what is in the file; no file is revision 0.
