@@ -44,10 +44,16 @@ func (s *stage) daemonCommand(c call) error {
 	return errors.Join(errs...)
 }
 
+// errChecksAndDaemons is for scenarios in which a daemon would never hear of a verdict: its fleet comes without them.
+var errChecksAndDaemons = mistakef("watch and daemon do not go together: daemons are not told of verdicts; leave out one of both")
+
 // startDaemon starts the host's daemon, which gets the fleet as it is now, and waits until the host has converged.
 func (s *stage) startDaemon(c call, host string) error {
 	if s.daemon(host) != nil {
 		return mistakef("the daemon of %s runs", host)
+	}
+	if s.health.cancel != nil {
+		return errChecksAndDaemons
 	}
 	var d Daemon
 	err := s.site(host, func(site lab.Site) (err error) {
@@ -129,6 +135,12 @@ func (s *stage) daemon(host string) Daemon {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.daemons[host]
+}
+
+func (s *stage) anyDaemon() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.daemons) > 0
 }
 
 // convergeSite converges a host: by its daemon, or once.

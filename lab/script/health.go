@@ -69,6 +69,9 @@ func (s *stage) watch(c call) error {
 	if s.tools.Watch == nil || s.lab == nil || len(c.args) != 0 {
 		return mistakef("usage, after lab up and with an agent: watch")
 	}
+	if s.anyDaemon() {
+		return errChecksAndDaemons
+	}
 	if err := s.health.end(); err != nil {
 		return err
 	}

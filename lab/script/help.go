@@ -31,7 +31,8 @@ const Help = `The lab
                         make the edge send everything for a public address to one host, with an ordinary route
   unpin EDGE TENANT PUBLIC
                         put back the route that was there
-  watch                 begin the health checks of the backends that the fleet has now; all hosts converge at each change of a verdict
+  watch                 begin the health checks of the backends that the fleet has now; all hosts converge at each change of a verdict; not
+                        beside daemons, which are not told of verdicts
   sick [TENANT/BALANCER/INTERFACE ...]
                         these backends and no others fail their checks
 

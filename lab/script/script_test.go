@@ -205,6 +205,7 @@ func TestMistakes(t *testing.T) {
 		"trace far tcp 1.1.1.1:1":                           "want udp or icmp",
 		"trace far udp 1.1.1.1":                             "want an address with a port",
 		"snmp far Ip.Nonsense == 1":                         "has no snmp Ip.Nonsense",
+		"damage far rule first":                             "is no priority",
 
 		"open":                                                    "usage: open",
 		"open x far tpc 198.51.100.1:1":                           "want tcp or udp",
