@@ -183,9 +183,9 @@ func TestNoBounce(t *testing.T) {
 			Hypervisor: self.Hypervisor, Edge: self.Edge, Balancer: self.Balancer, Peers: []topology.Peer{other},
 			NAT: &topology.NAT{}, Balancers: []topology.Balancer{{Shared: true}},
 		}}
-		mac := string(Value{}.mac(other.MAC))
-		_, fromEdge := b.edges().Elements[mac]
-		_, fromInsider := b.insiders().Elements[mac]
+		mac := Value{}.mac(other.MAC)
+		_, fromEdge := b.edges().Elements[string(mac)]
+		_, fromInsider := b.insiders().Elements[string(mac)]
 		return b.redirects() && (other.Hypervisor || other.Balancer) && (fromEdge || b.turns() && fromInsider)
 	}
 	twice := 0
