@@ -101,7 +101,7 @@ func trialTenant(underlay netip.Addr) topology.Host {
 	return topology.Host{
 		Name: "trial", Underlay: underlay, Port: 4789,
 		Tenants: []topology.Tenant{{
-			Name: "trial", VNI: 1, Hypervisor: true, Edge: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay().IPv4, Self: self, Peers: []topology.Peer{other},
+			Name: "trial", VNI: 1, Hypervisor: true, Edge: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay(), Self: self, Peers: []topology.Peer{other},
 			NAT: &topology.NAT{
 				Addresses: []netip.Addr{public}, PerInterface: true,
 				Sources: []topology.Source{{Address: netip.MustParseAddr("10.0.0.1"), Blocks: []portmap.Block{block(1024)}}},

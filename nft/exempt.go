@@ -29,9 +29,7 @@ func (b *builder) addExempted(t *Table) {
 		s.Elements[key(e.Address)] = ""
 	}
 	t.Sets = append(t.Sets, s)
-	if t.set(setICMPErrors) == nil {
-		t.Sets = append(t.Sets, icmpErrors())
-	}
+	t.include(icmpErrors())
 }
 
 // toExempt accepts packets of a set of sources for exempt destinations; what comes first is put in front.
@@ -124,20 +122,27 @@ func (g guard) exempted() Set {
 	return s
 }
 
-// ip saddr PREFIX
-func sourceIn(p netip.Prefix) statement { return within("ip saddr", 12, p) }
+// ip saddr PREFIX / ip6 saddr PREFIX
+func sourceIn(p netip.Prefix) statement { return within(sourceField(familyOf(p)), p) }
 
-// ip daddr PREFIX
-func destinationIn(p netip.Prefix) statement { return within("ip daddr", 16, p) }
+// ip daddr PREFIX / ip6 daddr PREFIX
+func destinationIn(p netip.Prefix) statement { return within(destinationField(familyOf(p)), p) }
+
+func familyOf(p netip.Prefix) Family {
+	if p.Addr().Is4() {
+		return IPv4Family
+	}
+	return IPv6Family
+}
 
 // FIELD PREFIX, or FIELD ADDRESS for a single one
-func within(field string, offset uint32, p netip.Prefix) statement {
-	text := fmt.Sprintf("%s %s", field, p)
+func within(field payload, p netip.Prefix) statement {
+	text := fmt.Sprintf("%s %s", field.text, p)
 	if p.IsSingleIP() {
-		text = fmt.Sprintf("%s %s", field, p.Addr())
+		text = fmt.Sprintf("%s %s", field.text, p.Addr())
 	}
 	if p.Bits()%8 == 0 {
-		return says(text, network(offset, uint32(p.Bits()/8), reg1), equal(p.Addr().AsSlice()[:p.Bits()/8]...))
+		return says(text, network(field.offset, uint32(p.Bits()/8), reg1), equal(p.Addr().AsSlice()[:p.Bits()/8]...))
 	}
-	return says(text, network(offset, 4, reg1), mask(reg1, net.CIDRMask(p.Bits(), p.Addr().BitLen())...), equal(p.Addr().AsSlice()...))
+	return says(text, field.load(reg1), mask(reg1, net.CIDRMask(p.Bits(), p.Addr().BitLen())...), equal(p.Addr().AsSlice()...))
 }

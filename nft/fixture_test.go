@@ -50,7 +50,7 @@ func block(first, last uint16) portmap.Block {
 func hypervisor() topology.Tenant {
 	hv2, edge1, edge2 := peer(2, "hv2", true, false), peer(3, "edge1", false, true), peer(4, "edge2", true, true)
 	return topology.Tenant{
-		Name: "acme", VNI: 100, Hypervisor: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay().IPv4, Self: peer(1, "hv1", true, false), Peers: []topology.Peer{hv2, edge1, edge2},
+		Name: "acme", VNI: 100, Hypervisor: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay(), Self: peer(1, "hv1", true, false), Peers: []topology.Peer{hv2, edge1, edge2},
 		Interfaces: []config.Interface{
 			{Name: "vm-a", Host: "hv1", Device: "tap-a", MAC: vmMAC, Addresses: []netip.Addr{vmA, vmA6}},
 			{Name: "vm-c", Host: "hv1", Device: "tap-c", MAC: config.MAC{0x52, 0x54, 0, 0, 0, 0x0c}, Addresses: []netip.Addr{vmC}},

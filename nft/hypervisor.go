@@ -51,6 +51,7 @@ func (b *builder) hypervisor(f Family) Table {
 		t.Chains = append(t.Chains, b.destinationNAT(f))
 	}
 	b.addNode(&t)
+	b.addErrors(&t)
 	return t
 }
 
@@ -136,9 +137,9 @@ func (b *builder) outbound(f Family) Chain {
 		c.Rules = append(c.Rules, rule(f, nexthopIs(b.t.Nowhere.IPv4), count(Unreachable), rejectHostUnreachable(f)))
 	}
 	if f == IPv4Family {
-		c.Rules = append(c.Rules, b.neverOutside()...)
-		c.Rules = append(c.Rules, b.toExempt(f, setSources)...)
 	}
+	c.Rules = append(c.Rules, b.neverOutside(f)...)
+	c.Rules = append(c.Rules, b.toExempt(f, setSources)...)
 	if b.translates(f) {
 		// Translation is decided with a flow's first packet. This flow began without: its destination was inside then.
 		c.Rules = append(c.Rules, rule(f, ctConfirmed(), count(Untranslated), drop()))
@@ -163,12 +164,16 @@ func (b *builder) outbound(f Family) Chain {
 }
 
 // neverOutside refuses what an edge's own machine or others could take for theirs, and what would tell of the inside.
-func (b *builder) neverOutside() []Rule {
-	const f = IPv4Family
+func (b *builder) neverOutside(f Family) []Rule {
+	overlay := rule(f, destinationIn(overlayPrefix(b.t, f)), count(Refused), rejectProhibited(f))
+	if f == IPv6Family {
+		// The kernel forwards nothing link-local.
+		return []Rule{overlay}
+	}
 	return []Rule{
 		// Routers must not forward link-local addresses (RFC 3927 section 7); behind an edge, they may be its own machine's.
 		rule(f, destinationIn(linkLocal), count(Refused), rejectProhibited(f)),
-		rule(f, destinationIn(b.t.Overlay), count(Refused), rejectProhibited(f)),
+		overlay,
 		// Options such as record route would carry addresses of the inside out (RFC 791 section 3.1).
 		rule(f, hasOptions(), count(Refused), rejectProhibited(f)),
 	}
@@ -307,8 +312,10 @@ func (b *builder) eastWest(f Family) Table {
 		rule(f, destinationNot(f, setInside), count(Unreachable), rejectHostUnreachable(f)),
 		rule(f, inDevice(b.vx), sourceNot(f, setInside), count(Unsolicited), drop()))
 	output := Chain{Name: chainOutput, Base: &Base{Type: "filter", Hook: Output, Priority: priorityFilter}, Rules: []Rule{b.staysInside(f)}}
-	return Table{
+	t := Table{
 		Family: f, Counters: []Counter{Bounced, Unreachable, Unsolicited, OwnTraffic}, Sets: []Set{b.inside(f)},
 		Chains: []Chain{c, output},
 	}
+	b.addErrors(&t)
+	return t
 }

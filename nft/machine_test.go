@@ -14,7 +14,7 @@ import (
 
 // drawTenant draws any part that a host can play.
 func drawTenant(t *rapid.T) topology.Tenant {
-	out := topology.Tenant{Name: "acme", VNI: 100, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay().IPv4, Self: peer(1, "hv1", true, false)}
+	out := topology.Tenant{Name: "acme", VNI: 100, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay(), Self: peer(1, "hv1", true, false)}
 	out.Hypervisor = rapid.Bool().Draw(t, "hypervisor")
 	for id := range rapid.ByteRange(0, 5).Draw(t, "peers") {
 		p := peer(id+2, "peer", rapid.Bool().Draw(t, "peer is a hypervisor"), rapid.Bool().Draw(t, "peer is an edge"))

@@ -179,7 +179,8 @@ func (b *builder) toOwner() Chain {
 // addFragments adds what finds the owner of datagrams that came in fragments.
 func (b *builder) addFragments(t *Table) {
 	t.Counters = append(t.Counters, Reassembled)
-	t.Sets = append(t.Sets, ported(), icmpErrors(), b.owners())
+	t.Sets = append(t.Sets, ported(), b.owners())
+	t.include(icmpErrors())
 	if b.handsOver() {
 		t.Sets = append(t.Sets, b.listenerNodes()...)
 	}

@@ -63,6 +63,9 @@ var purposes = map[string]string{
 	"ip forward/node": "A node forwards nothing: what it balances is delivered to it and sent by it.",
 	"ip output/node": "Lets out what IPVS sends to backends, the node's own answers, and the nodes' messages about connections. What else this namespace says has overlay addresses, which mean " +
 		"nothing outside.",
+	"ip errors": "The namespace hears no ICMP errors but about its own probes of backends, and of IPVS where that runs. It would believe what any VM says about the path to any destination, and hold " +
+		"it against all VMs of the host.",
+	"ip6 errors":       "As for IPv4.",
 	"ip6 marked":       "As for IPv4.",
 	"ip6 balance":      "As for IPv4.",
 	"ip6 ahead":        "As for IPv4.",
@@ -123,6 +126,7 @@ var meanings = map[Counter][3]string{
 	StrayIn:        {"packets for a tenant from another device than the uplink, or for an address that is not the tenant's, dropped", "another network of the edge sends to public addresses by way of it", "let that network send by the internet's routers"},
 	Spoofed:        {"packets of VMs with a MAC or a source that is not theirs, ARP and neighbour discovery for others' addresses, dropped", "a VM forges, is configured wrongly or asks for an address by DHCP", "compare the interface in the fleet with the VM; if they agree, ask the tenant"},
 	LinkLocal:      {"packets of VMs from link-local addresses that are not ICMPv6 for their gateway, dropped", "mDNS, LLMNR, DHCPv6: always a little", "nothing"},
+	Unheard:        {"ICMP errors of VMs for their host's own addresses, dropped", "a VM tries to make the host believe that a path is narrow; late errors about probes of backends", "ask the tenant if it goes on"},
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
 	Private:        {"packets that would have left with a private address, dropped", "when a virtual IP comes or goes while packets are on their way: a handful", "run `culvert plan` if it goes on; report it if the plan is empty"},
 	Undelivered:    {"packets of nodes for backends that found none, dropped", "a backend or a listener has just changed and the hosts do not all know; late packets of flows that have ended", "if it goes on, run `culvert plan` on all hosts"},

@@ -28,9 +28,6 @@ func (b *builder) addVIPs(t *Table) {
 	}
 	t.Counters = append(t.Counters, Private)
 	t.Sets = append(t.Sets, b.stateless(f)...)
-	if f == IPv4Family && !b.nats(f) {
-		t.Sets = append(t.Sets, icmpErrors())
-	}
 	t.Chains = append(t.Chains, b.toVIP(f), b.vip(f), b.fromVIP(f))
 	if b.hasShared(f) {
 		t.Sets = append(t.Sets, b.shared(f)...)
@@ -70,8 +67,9 @@ func (b *builder) fromVIP(f Family) Chain {
 	return Chain{
 		Name: chainFromVIP, Base: &Base{Type: "filter", Hook: Postrouting, Priority: priorityVIPSource},
 		Rules: slices.Concat([]Rule{rule(f, destination(f, setInside), accept())}, b.leavesExempt(f), []Rule{
-			// An error is about a packet that came for the VIP. Whoever it is of, this namespace included, leaves as the VIP.
-			rule(f, all(icmpErrorOf(f), setSourceToQuoted(f, mapVIPOut))...),
+			// An error is about a packet that came for the VIP. This namespace's own leaves as the VIP. That of a VM does as the VM's,
+			// whichever packet the VM says it is about.
+			rule(f, all(sourceNot(f, setVIPVMs), icmpErrorOf(f), setSourceToQuoted(f, mapVIPOut))...),
 			rule(f, all(icmpErrorOf(f), setQuotedDestination(f, mapVIPOut))...),
 			rule(f, setSource(f, mapVIPOut), accept()),
 			// The maps have changed while the packet was on its way.

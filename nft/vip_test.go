@@ -1,10 +1,13 @@
 package nft
 
 import (
+	"net"
+	"net/netip"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/topology"
@@ -62,7 +65,11 @@ func TestOneFamily(t *testing.T) {
 
 // TestVIPPackets follows packets of a VIP that is here and of one that is elsewhere.
 func TestVIPPackets(t *testing.T) {
-	l := newLot(t, withVIPs())
+	tenant := withVIPs()
+	vmF := netip.MustParseAddr("10.0.0.14")
+	tenant.Interfaces[1].Addresses = append(tenant.Interfaces[1].Addresses, vmF)
+	tenant.VIPs = append(tenant.VIPs, topology.VIP{Public: netip.MustParseAddr("45.86.152.34"), Private: vmF, Peer: tenant.Self, Local: true})
+	l := newLot(t, tenant)
 	in := reply(2100).with(func(f *frame) { f.destination = vipA })
 	out := request(40000)
 	elsewhere := in.with(func(f *frame) { f.destination = vipB })
@@ -81,6 +88,12 @@ func TestVIPPackets(t *testing.T) {
 	l.expect(l.tap, []string{toEdge + "icmp 3/3 45.86.152.30>198.51.100.1 [udp 198.51.100.1:9>45.86.152.30:9]"}, nil, out.with(func(f *frame) {
 		f.protocol, f.payload = icmpProtocol, icmpError(3, 3, frame{source: server, destination: vmA, ttl: 60, protocol: udp, payload: ports(9, 9)})
 	}))
+	// An error about a packet for another VM of the tenant on this host: it comes from the VIP of the VM that sends it.
+	for quoted, left := range map[netip.Addr]netip.Addr{vmC: vmC, vmF: netip.MustParseAddr("45.86.152.34")} {
+		l.expect(l.tap, []string{toEdge + "icmp 3/3 45.86.152.30>198.51.100.1 [udp 198.51.100.1:9>" + left.String() + ":9]"}, nil, out.with(func(f *frame) {
+			f.protocol, f.payload = icmpProtocol, icmpError(3, 3, frame{source: server, destination: quoted, ttl: 60, protocol: udp, payload: ports(9, 9)})
+		}))
+	}
 	// Hops run out here: the host speaks for the VIP.
 	l.expect(l.vx, []string{"vx100 02:63:76:00:00:01>02:63:76:00:00:03 ttl 64 icmp 11/0 45.86.152.30>198.51.100.1 [udp 198.51.100.1:443>45.86.152.30:2100]"}, nil,
 		in.with(func(f *frame) { f.ttl = 1 }))
@@ -95,6 +108,25 @@ func TestVIPPackets(t *testing.T) {
 	}
 	l.expect(l.tap, []string{"vx100 02:63:76:00:00:01>02:63:76:00:00:02 ttl 63 udp 10.0.0.12:40000>10.0.0.47:443"}, nil,
 		out.with(func(f *frame) { f.destination = vmB }))
+}
+
+// TestVIPToTheOverlay refuses what a VM with a VIP sends to an overlay address that nobody has: it is not outside.
+func TestVIPToTheOverlay(t *testing.T) {
+	l := newLot(t, withVIPs())
+	l.expect(l.tap, []string{"tap-a 02:63:76:ff:ff:fe>52:54:00:00:00:0a ttl 64 icmp 3/13 100.64.0.1>10.0.0.12 [udp 10.0.0.12:40000>100.64.0.99:443]"}, counts{"ip/refused": 1},
+		request(40000).with(func(f *frame) { f.destination = netip.MustParseAddr("100.64.0.99") }))
+	setSysctls(t, l.ns, "net/ipv6/conf/tap-a/accept_dad=0", "net/ipv6/conf/tap-a/disable_ipv6=0", "net/ipv6/conf/all/forwarding=1")
+	vx, err := l.link.LinkByName("vx100")
+	must(t, err)
+	setSysctls(t, l.ns, "net/ipv6/conf/vx100/accept_dad=0", "net/ipv6/conf/vx100/disable_ipv6=0")
+	must(t, l.link.RouteAdd(&netlink.Route{LinkIndex: vx.Attrs().Index, Dst: &net.IPNet{IP: make(net.IP, 16), Mask: make(net.IPMask, 16)}}))
+	to := func(a string) []byte { return frame6(vmMAC, vmA6, netip.MustParseAddr(a), udp, ports(1, 2)) }
+	if got := l.counted(l.tap, to("fd00:c0de::dead"), to("fd00:c0de::8000:0:0:1")); got["ip6/refused"] != 2 {
+		t.Errorf("counted %v", got)
+	}
+	if got := l.counted(l.tap, to("2001:db8:ffff::1")); got["ip6/refused"] != 0 {
+		t.Errorf("outside: counted %v", got)
+	}
 }
 
 // TestVIPWithoutDevice has a VIP whose VM has no device: its private address would take the default route.

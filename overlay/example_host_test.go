@@ -44,7 +44,7 @@ func hostOf(tenants ...topology.Tenant) topology.Host {
 func hypervisor() topology.Tenant {
 	self := peer(1, false)
 	return topology.Tenant{
-		Name: "acme", VNI: 100, Hypervisor: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay().IPv4, Self: self, Peers: []topology.Peer{peer(2, false), peer(4, true)},
+		Name: "acme", VNI: 100, Hypervisor: true, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay(), Self: self, Peers: []topology.Peer{peer(2, false), peer(4, true)},
 		Interfaces: []config.Interface{nic("vm-a", "tap-a", "10.0.0.12", "fd00::12")},
 		Remote:     []topology.Remote{remote("10.0.0.47", 2), remote("fd00::47", 2)},
 		NAT:        &topology.NAT{Addresses: []netip.Addr{netip.MustParseAddr("45.86.152.23")}},

@@ -31,7 +31,7 @@ func anyHost(t *rapid.T, label string) topology.Host {
 	h.Port = rapid.SampledFrom([]uint16{4789, 4789, 8472}).Draw(t, label+" port")
 	for n, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"acme", "blue", "green"}), 0, 3, rapid.ID).Draw(t, label+" tenants") {
 		role := rapid.IntRange(1, 3).Draw(t, label+" role of "+name)
-		tenant := topology.Tenant{Name: name, VNI: vnis[n], Hypervisor: role&1 != 0, Edge: role&2 != 0, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay().IPv4, Self: peer(1, false), NAT: &topology.NAT{}}
+		tenant := topology.Tenant{Name: name, VNI: vnis[n], Hypervisor: role&1 != 0, Edge: role&2 != 0, Nowhere: topology.Nowhere(config.DefaultOverlay()), Overlay: config.DefaultOverlay(), Self: peer(1, false), NAT: &topology.NAT{}}
 		for id := byte(2); id < 6; id++ {
 			if rapid.Bool().Draw(t, fmt.Sprint(label, " peer ", id)) {
 				p := peer(id, id > 3)

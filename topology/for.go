@@ -93,7 +93,7 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 	}
 	out := Tenant{
 		Name: t.Name, VNI: t.VNI, Hypervisor: me.Hypervisor, Edge: me.Edge, Balancer: me.Balancer, Self: *me,
-		Nowhere: Nowhere(b.fleet.Overlay), Overlay: b.fleet.Overlay.IPv4, Timeouts: t.Timeouts, MaxEntries: t.Conntrack.Max,
+		Nowhere: Nowhere(b.fleet.Overlay), Overlay: b.fleet.Overlay, Timeouts: t.Timeouts, MaxEntries: t.Conntrack.Max,
 	}
 	for name, p := range holders {
 		if name != self.Name && b.up[name] {

@@ -240,7 +240,7 @@ tenants:
 	if len(tenant.Remote) != 0 || !slices.Equal(tenant.Unreachable, want) {
 		t.Errorf("remote %v, unreachable %v, want none and %v", tenant.Remote, tenant.Unreachable, want)
 	}
-	if tenant.Nowhere.IPv4 != netip.MustParseAddr("100.64.0.0") || tenant.Overlay != netip.MustParsePrefix("100.64.0.0/10") {
+	if tenant.Nowhere.IPv4 != netip.MustParseAddr("100.64.0.0") || tenant.Overlay != config.DefaultOverlay() {
 		t.Errorf("nowhere is %v in %v", tenant.Nowhere, tenant.Overlay)
 	}
 }

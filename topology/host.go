@@ -35,8 +35,8 @@ type Tenant struct {
 	Peers []Peer
 	// Nowhere has the overlay address and the MAC of no host (id 0): the next hop of what has no other. Nothing arrives there.
 	Nowhere Peer
-	// Overlay is the prefix of the hosts' IPv4 overlay addresses.
-	Overlay netip.Prefix
+	// Overlay has the prefixes of the hosts' overlay addresses.
+	Overlay config.Overlay
 	// Interfaces are the VMs' NICs on this host, in the fleet's order.
 	Interfaces []config.Interface
 	// Remote holds the private addresses of VMs elsewhere, in the fleet's order.
