@@ -94,8 +94,10 @@ func Desired(t topology.Tenant) []Table {
 		switch tables[i].Family {
 		case IPv4Family:
 			b.spoofing(&tables[i])
+			b.addForged(&tables[i])
 		case IPv6Family:
 			b.spoofing6(&tables[i])
+			b.addForged(&tables[i])
 		}
 	}
 	tables = append(tables, b.arp())

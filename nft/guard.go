@@ -63,6 +63,9 @@ func (g guard) table() Table {
 	if e := g.exempted(); g.family == IPv4Family && len(e.Elements) > 0 {
 		t.Sets = append(t.Sets, e)
 	}
+	if g.host.Uplink != "" {
+		g.addFromOutside(&t)
+	}
 	if g.underlay() {
 		t.Counters = append(t.Counters, Outsider)
 		t.Sets = append(t.Sets, set(setUnderlays, g.family.address(), values(g.host.Underlays)...))
@@ -92,8 +95,8 @@ func (g guard) forward() Chain {
 	}
 	if g.host.Uplink != "" {
 		c.Rules = append(c.Rules,
-			// One lookup each for nearly every packet.
-			rule(f, inDevice(g.host.Uplink), tenantsDestination(f, setTenants), accept()),
+			// Two lookups in and one out for nearly every packet.
+			rule(f, inDevice(g.host.Uplink), tenantsDestination(f, setTenants), goTo(chainFromOutside)),
 			rule(f, outDevice(g.host.Uplink), tenantsSource(f, setTenants), accept()),
 			rule(f, tenantsSource(f, setTenants), tenantsDestination(f, setTenants), accept()))
 		c.Rules = append(c.Rules, g.guardExempt()...)

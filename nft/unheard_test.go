@@ -69,7 +69,8 @@ func TestForgedPathMTU6(t *testing.T) {
 			tap, err := l.link.LinkByName("tap-a")
 			must(t, err)
 			for _, a := range []netip.Addr{own, gateway6} {
-				must(t, l.link.AddrAdd(tap, &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(128, 128)}, Flags: unix.IFA_F_NODAD}))
+				// An address would be ready a moment later.
+				must(t, l.link.RouteAdd(&netlink.Route{LinkIndex: tap.Attrs().Index, Dst: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(128, 128)}, Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL}))
 			}
 			for _, to := range []netip.Addr{own, gateway6, allNodes} {
 				quoted := frame6(vmMAC, own, remote, unix.IPPROTO_ICMPV6, append([]byte{129, 0, 0, 0, 0, 1, 0, 1}, make([]byte, 8)...))[14:]

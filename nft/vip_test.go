@@ -121,7 +121,7 @@ func TestVIPToTheOverlay(t *testing.T) {
 	setSysctls(t, l.ns, "net/ipv6/conf/vx100/accept_dad=0", "net/ipv6/conf/vx100/disable_ipv6=0")
 	must(t, l.link.RouteAdd(&netlink.Route{LinkIndex: vx.Attrs().Index, Dst: &net.IPNet{IP: make(net.IP, 16), Mask: make(net.IPMask, 16)}}))
 	to := func(a string) []byte { return frame6(vmMAC, vmA6, netip.MustParseAddr(a), udp, ports(1, 2)) }
-	if got := l.counted(l.tap, to("fd00:c0de::dead"), to("fd00:c0de::8000:0:0:1")); got["ip6/refused"] != 2 {
+	if got := l.counted(l.tap, to("fd00:c0de::dead"), to("fd00:c0de:0:0:8000::1")); got["ip6/refused"] != 2 {
 		t.Errorf("counted %v", got)
 	}
 	if got := l.counted(l.tap, to("2001:db8:ffff::1")); got["ip6/refused"] != 0 {
