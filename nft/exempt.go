@@ -68,6 +68,16 @@ func (b *builder) exemptAnswers(f Family, device string) []Rule {
 	return rules
 }
 
+// exemptErrors lets out this host's errors about answers of exempt flows, which may not fit the link of a VM. They come from the
+// VM's address, for the overlay's means nothing there.
+func (b *builder) exemptErrors(f Family) []Rule {
+	var rules []Rule
+	for _, p := range b.exempt(f) {
+		rules = append(rules, rule(f, all(destinationIn(p), ctState("related", stateRelated), icmpErrorOf(f), quotedDestination(f, setSources), setSourceAsQuoted(f), accept())...))
+	}
+	return rules
+}
+
 // leavesExempt lets what is exempt leave with its private source, where nothing else may.
 func (b *builder) leavesExempt(f Family) []Rule {
 	if len(b.exempt(f)) == 0 {

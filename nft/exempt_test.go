@@ -2,6 +2,7 @@ package nft
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/culvertnet/culvert/topology"
@@ -89,5 +90,26 @@ func TestExemptTransit(t *testing.T) {
 	l.expect(l.uplink, nil, counts{"ip/unknown": 1}, in.with(func(f *frame) { f.source = server }))
 	if n := l.entries(); n != 0 {
 		t.Errorf("conntrack has %d entries", n)
+	}
+}
+
+// TestExemptTooBig answers from outside do not fit the VM's link: the host's error comes from the VM's address, which alone means
+// something where exempt destinations are, and says how large a packet may be.
+func TestExemptTooBig(t *testing.T) {
+	for name, tenant := range map[string]topology.Tenant{"alone": exempting(), "beside VIPs": withVIPs()} {
+		t.Run(name, func(t *testing.T) {
+			tenant.NAT.Sources = exempting().NAT.Sources
+			tenant.VIPs = slices.DeleteFunc(slices.Clone(tenant.VIPs), func(v topology.VIP) bool { return v.Private == vmA })
+			l := newLot(t, tenant)
+			tap, err := l.link.LinkByName("tap-a")
+			must(t, err)
+			must(t, l.link.LinkSetMTU(tap, 1300))
+			f := request(40000).with(func(f *frame) { f.destination = office })
+			l.pass(l.tap, f)
+			large := answer(f, edge1MAC, hv1MAC).with(func(f *frame) { f.fragment, f.payload = 0x4000, ports(443, 40000, make([]byte, 1392)...) })
+			l.expect(l.vx, []string{"vx100 02:63:76:00:00:01>02:63:76:00:00:03 ttl 64 icmp 3/4 10.0.0.12>10.9.0.5 [udp 10.9.0.5:443>10.0.0.12:40000]"}, nil, large)
+			// About nothing that the VM has begun: nobody hears of it.
+			l.expect(l.vx, nil, counts{"ip/unsolicited": 1}, answer(f, edge1MAC, hv1MAC).with(func(f *frame) { f.payload = ports(444, 40000) }))
+		})
 	}
 }

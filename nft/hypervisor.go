@@ -180,7 +180,7 @@ func (b *builder) neverOutside(f Family) []Rule {
 }
 
 // output keeps what this namespace itself says to the outside inside, unless it is an ICMP error about a flow of a public
-// address. Conntrack gives it that address, or the chain "from_vip" does.
+// address, or of an exempt one. Conntrack gives it that address, or the chain "from_vip" does.
 func (b *builder) output(f Family) Chain {
 	c := Chain{Name: chainOutput, Base: &Base{Type: "filter", Hook: Output, Priority: priorityFilter}}
 	if b.translates(f) {
@@ -190,6 +190,7 @@ func (b *builder) output(f Family) Chain {
 	if b.redirectsFlows(f) {
 		c.Rules = append(c.Rules, rule(f, ctRedirected(), accept()))
 	}
+	c.Rules = append(c.Rules, b.exemptErrors(f)...)
 	c.Rules = append(c.Rules, b.nodeOutput(f)...)
 	if b.nats(f) {
 		// A redirected datagram, whose owner may be an edge as well.

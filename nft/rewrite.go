@@ -111,6 +111,14 @@ func setSourceToQuoted(f Family, values string) statement {
 	return rewrite(sourceField(f), quoted(f, destinationField(f)), values)
 }
 
+// ip saddr set @th,192,32
+func setSourceAsQuoted(f Family) statement {
+	to, from := sourceField(f), quoted(f, destinationField(f))
+	s := says(fmt.Sprintf("%s set %s", to.text, from.text), from.load(reg1))
+	s.expressions = append(s.expressions, write{to})
+	return s
+}
+
 // @th,160,32 set @th,160,32 map @MAP
 func setQuotedSource(f Family, values string) statement {
 	q := quoted(f, sourceField(f))

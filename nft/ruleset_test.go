@@ -44,7 +44,7 @@ var purposes = map[string]string{
 		"the outside must be one that source NAT will translate, so nothing private gets out.",
 	"ip forward/edge": "Lets through packets from the tenant's public addresses out and packets for them in. No conntrack: the edge keeps no state, so which edge a packet takes does not matter.",
 	"ip output": "What this namespace says by itself has overlay addresses, which mean nothing outside. Errors about a translated flow may leave: conntrack gives them the public address. " +
-		"So may errors about packets for virtual IPs, and redirected datagrams, which are untracked.",
+		"So may errors about packets for virtual IPs, redirected datagrams, which are untracked, and errors about answers from exempt destinations, which get the address of the VM.",
 	"ip output/edge": "What this namespace says by itself has overlay addresses, which mean nothing outside.",
 	"ip srcnat": "Gives a new flow that leaves an address and a port of its source's blocks. The hash leaves the destination out, so a private address and port have one public port for all " +
 		"destinations (RFC 4787 REQ-1), as long as it is free. A flow without a block is dropped: it would leave with its private address.",

@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -106,7 +107,7 @@ func TestProbeIsAnswered(t *testing.T) {
 	l.received()
 	e := icmpError(3, 3, frame{source: own, destination: vmA, ttl: 64, protocol: udp, payload: ports(5000, 9)})
 	l.expect(l.tap, nil, nil, frame{from: vmMAC, to: topology.GatewayMAC, source: vmA, destination: own, ttl: 64, protocol: icmpProtocol, payload: e})
-	if _, err := unix.Read(fd, make([]byte, 1)); err != unix.ECONNREFUSED {
+	if _, err := unix.Read(fd, make([]byte, 1)); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("the prober hears %v, want a refusal", err)
 	}
 }
