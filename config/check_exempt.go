@@ -1,6 +1,10 @@
 package config
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+	"slices"
+)
 
 // linkLocal is what routers must not forward (RFC 3927 section 7).
 var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
@@ -28,20 +32,31 @@ func (c *tenantChecker) checkExempt() {
 				c.problem(p, "name smaller prefixes, or set overlay to a prefix that nobody uses", "exempt prefix overlaps the overlay prefix %s", overlay)
 			}
 		}
-		if first, use, found := c.publicIn(prefix); found {
-			c.problem(p, "name smaller prefixes; VMs reach public addresses of the fleet by translation alone", "exempt prefix contains the %s %s of the tenant (line %d)", use.kind, first, c.line(use.place))
-		}
 	}
 }
 
-// publicIn returns the tenant's lowest public address in the prefix.
-func (c *tenantChecker) publicIn(prefix netip.Prefix) (first netip.Addr, use publicUse, found bool) {
-	for addr, u := range c.publics {
-		if u.tenant == c.tenant && prefix.Contains(addr) && (!found || addr.Less(first)) {
-			first, use, found = addr, u, true
+// checkExemptPublics reports exempt prefixes with public addresses of the fleet in them, whichever tenant's: what VMs send there
+// without translation would never be answered.
+func (c *checker) checkExemptPublics() {
+	sorted := slices.SortedFunc(maps.Keys(c.publics), netip.Addr.Compare)
+	for i := range c.fleet.Tenants {
+		t := &c.fleet.Tenants[i]
+		if t.NATGateway == nil {
+			continue
+		}
+		for j, prefix := range t.NATGateway.Exempt {
+			first, _ := slices.BinarySearchFunc(sorted, prefix.Masked().Addr(), netip.Addr.Compare)
+			if !prefix.IsValid() || first == len(sorted) || !prefix.Contains(sorted[first]) {
+				continue
+			}
+			use, whose := c.publics[sorted[first]], "the tenant"
+			if use.tenant != t {
+				whose = "tenant " + use.tenant.Name
+			}
+			c.problem(top.entry("tenants", i).field("natGateway").entry("exempt", j), "name smaller prefixes; VMs reach public addresses of the fleet by translation alone",
+				"exempt prefix contains the %s %s of %s (line %d)", use.kind, sorted[first], whose, c.line(use.place))
 		}
 	}
-	return first, use, found
 }
 
 // exemptedUse is the tenant and the place of a private address that edges route.

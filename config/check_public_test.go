@@ -134,6 +134,23 @@ func TestPublicProblems(t *testing.T) {
 			want: `10:86: "45.0.0.0/8": exempt prefix contains the NAT address 45.86.152.21 of the tenant (line 10); name smaller prefixes; VMs reach public addresses of the fleet by translation alone`,
 		},
 		{
+			name: "exempt contains a public address of another tenant",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [45.86.152.24/29, 45.86.152.32/29, 45.86.152.40/29]}
+` + other + `    natGateway: {addresses: [45.86.152.26], portsPerHost: 64}
+    virtualIPs: [{addresses: [45.86.152.33], interface: vm-a}]
+    loadBalancers: [{name: lb, address: 45.86.152.47, listeners: [{protocol: tcp, port: 80}]}]
+`,
+			want: `10:72: "45.86.152.24/29": exempt prefix contains the NAT address 45.86.152.26 of tenant zeta (line 15); name smaller prefixes; VMs reach public addresses of the fleet by translation alone
+10:89: "45.86.152.32/29": exempt prefix contains the virtual IP address 45.86.152.33 of tenant zeta (line 16); name smaller prefixes; VMs reach public addresses of the fleet by translation alone
+10:106: "45.86.152.40/29": exempt prefix contains the address of a load balancer 45.86.152.47 of tenant zeta (line 17); name smaller prefixes; VMs reach public addresses of the fleet by translation alone`,
+		},
+		{
+			name: "exempt lies beside public addresses of another tenant",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [45.86.152.24/29]}
+` + other + `    natGateway: {addresses: [45.86.152.32], portsPerHost: 64}
+`,
+		},
+		{
 			name: "two tenants with exempt and the same private address",
 			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [172.16.0.0/12]}
 ` + other + `    natGateway: {addresses: [45.86.152.24], portsPerHost: 64, exempt: [172.17.0.0/16]}

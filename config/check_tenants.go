@@ -41,6 +41,7 @@ func (c *checker) checkTenants() {
 		t.checkBalancers()
 		t.checkExempt()
 	}
+	c.checkExemptPublics()
 	c.checkExempted()
 }
 
