@@ -74,14 +74,21 @@ func (g guard) table() Table {
 	return t
 }
 
-// vxlan drops VXLAN from outside the fleet. Its socket listens on every address of the host, in the underlay's family.
+// vxlan drops VXLAN from outside the fleet. Its socket listens on every address of the host, in the underlay's family, and hears
+// what is for several hosts, too.
 func (g guard) vxlan() Chain {
 	f := g.family
-	return Chain{
+	c := Chain{
 		Name: chainGuard, Base: &Base{Type: "filter", Hook: Prerouting, Priority: priorityRaw},
-		// On an edge, the same port passes by in the traffic of VMs: what is not for this host is none of our business.
-		Rules: []Rule{rule(f, all(udpTo(g.host.Port), sourceNot(f, setUnderlays), toThisHost(), count(Outsider), drop())...)},
+		// On an edge, the same port passes by in the traffic of VMs: what is for another host is none of our business.
+		Rules: []Rule{rule(f, all(udpTo(g.host.Port), sourceNot(f, setUnderlays), notForAnother(), count(Outsider), drop())...)},
 	}
+	if g.host.Uplink != "" {
+		// Anybody outside can write the address of a host of the fleet into a packet. The fleet's own come in by the uplink only
+		// where the route to their sender leaves by it.
+		c.Rules = append(c.Rules, rule(f, all(udpTo(g.host.Port), inDevice(g.host.Uplink), notForAnother(), sourceNotBehind(), count(Outsider), drop())...))
+	}
+	return c
 }
 
 // forward lets tenants and the outside talk to each other, by the uplink, and tenants among themselves. Each tenant has its
@@ -154,11 +161,17 @@ func udpTo(port uint16) statement {
 	return s
 }
 
-// fib daddr type local
-func toThisHost() statement {
-	return says("fib daddr type local",
+// fib daddr type != unicast: local, broadcast, multicast and anycast addresses, all of which sockets of this host can hear.
+func notForAnother() statement {
+	return says("fib daddr type != unicast",
 		&expr.Fib{Register: reg1, ResultADDRTYPE: true, FlagDADDR: true},
-		equal(binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)...))
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_UNICAST)})
+}
+
+// fib saddr . iif oif missing: the route to the source leaves by other devices alone.
+func sourceNotBehind() statement {
+	return says("fib saddr . iif oif missing",
+		&expr.Fib{Register: reg1, ResultOIF: true, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true}, equal(0, 0, 0, 0))
 }
 
 // ether saddr MAC, of a device that has Ethernet headers.

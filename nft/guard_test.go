@@ -77,7 +77,7 @@ func TestGuardLeavesOthersAlone(t *testing.T) {
 					t.Errorf("chain %s drops what no rule decides on", c.Name)
 				}
 				for _, r := range c.Rules {
-					ours := strings.HasPrefix(r.Text, vxlan) && strings.Contains(r.Text, "fib daddr type local ") ||
+					ours := strings.HasPrefix(r.Text, vxlan) && strings.Contains(r.Text, "fib daddr type != unicast ") ||
 						strings.HasSuffix(r.Text, " accept") || strings.HasSuffix(r.Text, " daddr @tenants goto from_outside") ||
 						strings.HasPrefix(r.Text, "ether saddr 02:63:76:ff:ff:fd ") || strings.HasPrefix(r.Text, "oifname @tenant_ports ")
 					if !ours {

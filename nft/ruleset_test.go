@@ -87,7 +87,8 @@ var purposes = map[string]string{
 		"one in the square root of its size. The kernel leaves TCP connections out that are closed, though their entries stay for a while.",
 	"inet arriving": "The same for flows that end in this namespace.",
 	"ip guard": "VXLAN is for the fleet's other hosts. Whoever else sends to its port, on whatever address of the host, is dropped ahead of connection tracking. On an edge the port also passes by in the " +
-		"traffic of VMs, so only what is for the host itself counts. Addresses can be forged: the underlay must not let in packets from outside with the hosts' addresses.",
+		"traffic of VMs, so only what the host itself hears counts: its own addresses, broadcast, multicast and anycast. Addresses can be forged. On an edge, a host of the fleet is heard by the uplink only if the " +
+		"route to it leaves by the uplink, so nobody outside can pretend to be one; inside the underlay, whoever can forge a host's address is one.",
 	"ip6 guard": "As for IPv4.",
 	"ip guard_forward": "An edge's own namespace forwards between the tenants and the uplink, and between tenants: a VM reaches other tenants' public addresses that way. Each tenant has its public addresses here " +
 		"once more, so nothing private gets out, whatever becomes of the rules of its namespace. Everything else from or to a tenant is dropped: the edge's other networks are not for VMs, nor are other hosts of the " +
@@ -120,7 +121,7 @@ var meanings = map[Counter][3]string{
 	ConntrackFull:  {"packets of new flows beyond the tenant's maximum of conntrack entries on the host (`conntrack.max`), dropped; most VMs are told (ICMP 3/13)", "a VM opens very many flows, or scans", "look at the tenant's flows with `conntrack -L`; raise the maximum if they are right"},
 	OwnTraffic:     {"packets of the namespace itself for the outside, dropped", "hops that ran out, answers to forged sources: a little", "nothing"},
 	ForeignSource:  {"packets from the overlay for the outside without a public address of the tenant, dropped", "a hypervisor leaks private packets, or somebody forges VXLAN", "look at the hypervisor's rules"},
-	Outsider:       {"packets to the host's VXLAN port from addresses that are no host of the fleet, dropped", "a scan, a host that has left the fleet or is `state: down` and does not know, or an attack", "compare the fleets of the hosts; close the port to strangers at the border of the underlay"},
+	Outsider:       {"packets to the host's VXLAN port from addresses that are no host of the fleet, or that come in by an edge's uplink although the route to the host leaves by another device, dropped", "a scan, a host that has left the fleet or is `state: down` and does not know, or an attack", "compare the fleets of the hosts; close the port to strangers at the border of the underlay; if hosts do send by an edge's uplink, give the edge a route back that leaves by it"},
 	ToHost:         {"packets of VMs for the edge itself, dropped", "a VM looks around, or answers the edge's own requests", "nothing; what the edge offers to VMs, offer elsewhere"},
 	StrayOut:       {"packets of VMs for another network of the edge or for hosts of the fleet, or without a public address of their tenant, dropped", "a VM looks around; an address goes while packets are on their way; the default route does not leave by the uplink", "look at the default route of the edge if VMs do not get out; compare with `foreign_source` and `private`"},
 	StrayIn:        {"packets for a tenant from another device than the uplink, or for an address that is not the tenant's, dropped", "another network of the edge sends to public addresses by way of it", "let that network send by the internet's routers"},
