@@ -35,6 +35,8 @@ type lot struct {
 	*stage
 	vx, tap, uplink *wire
 	wires           []*wire
+	far             *netns.NS
+	farLink         *netlink.Handle
 }
 
 // newLot makes the rules' namespace as the overlay's room would, the VXLAN device being a cable.
@@ -46,7 +48,7 @@ func newLot(t *testing.T, tenant topology.Tenant) *lot {
 	ns, link := newNamespace(t)
 	farNS, farLink := newNamespace(t)
 	s := &stage{TB: t, ns: ns, link: link}
-	l := &lot{stage: s}
+	l := &lot{stage: s, far: farNS, farLink: farLink}
 	// What a device says by itself when it comes up would be counted.
 	setSysctls(t, farNS, "net/ipv6/conf/default/disable_ipv6=1")
 	setSysctls(t, ns, "net/ipv6/conf/default/disable_ipv6=1")

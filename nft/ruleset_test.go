@@ -99,7 +99,7 @@ var purposes = map[string]string{
 	"ip spoofing": "Lets a VM's packets pass if device, MAC and source address belong together; ahead of conntrack and of defragmentation, so a forged packet leaves no trace and each fragment " +
 		"is looked at by itself. What the fabric's own devices bring is checked elsewhere. Every other device is a VM's, so one that the fleet does not know sends nothing. A chain that knows devices by " +
 		"name needs none of them: it is complete before a VM is attached. In front, where a VM can be spoken to unasked, ends what comes for a public address from an inside one: nobody outside is a VM's neighbour. ICMP errors of the tenant's hosts pass.",
-	"ip6 spoofing":     "The same for IPv6. With link-local addresses VMs talk ICMPv6 with their gateway alone: neighbour discovery. A VM advertises no routers, no redirects and no addresses but its own.",
+	"ip6 spoofing":     "The same for IPv6. With link-local addresses VMs talk ICMPv6 with their gateway alone: neighbour discovery, two packets a second, as each address is an entry in a table that the whole machine shares. A VM advertises no routers, no redirects and no addresses but its own.",
 	"arp spoofing":     "The same for ARP: the sender's MAC and address in the packet must be those of the VM that sends the frame. 0.0.0.0 is allowed, which probes ask with (RFC 5227).",
 	"ip6 forward/edge": "An edge forwards no IPv6: a NAT gateway has IPv4 addresses alone.",
 }
@@ -129,6 +129,7 @@ var meanings = map[Counter][3]string{
 	LinkLocal:      {"packets of VMs from link-local addresses that are not ICMPv6 for their gateway, dropped", "mDNS, LLMNR, DHCPv6: always a little", "nothing"},
 	Unheard:        {"ICMP errors of VMs for their host's own addresses, dropped", "a VM tries to make the host believe that a path is narrow; late errors about probes of backends", "ask the tenant if it goes on"},
 	Forged:         {"packets from outside for a public address with a source inside the tenant, of the overlay or of the tenant's own public addresses, dropped", "somebody forges; or a tenant's own packets have left by one edge and come back by another", "nothing while it is small; let border routers drop such sources (RFC 2827)"},
+	NeighbourFlood: {"ICMPv6 packets of VMs from link-local addresses beyond 16 at once and two a second for a VM, dropped", "a VM makes up neighbours, or pings its gateway quickly", "ask the tenant if it goes on"},
 	Unreachable:    {"packets for a VM of the tenant whose device or host is gone, refused", "a VM that is stopped, or a host with `state: down`, while others still talk to it", "nothing; look at `culvert plan` for the device it waits for if the VM should be there"},
 	Private:        {"packets that would have left with a private address, dropped", "when a virtual IP comes or goes while packets are on their way: a handful", "run `culvert plan` if it goes on; report it if the plan is empty"},
 	Undelivered:    {"packets of nodes for backends that found none, dropped", "a backend or a listener has just changed and the hosts do not all know; late packets of flows that have ended", "if it goes on, run `culvert plan` on all hosts"},

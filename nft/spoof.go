@@ -12,8 +12,9 @@ import (
 
 // Counters of what VMs send that is not theirs to send.
 var (
-	Spoofed   = Counter{"spoofed"}
-	LinkLocal = Counter{"link_local"}
+	Spoofed        = Counter{"spoofed"}
+	LinkLocal      = Counter{"link_local"}
+	NeighbourFlood = Counter{"neighbour_flood"}
 )
 
 // Sets of what is a VM's own.
@@ -67,8 +68,8 @@ func (b *builder) spoofing(t *Table) {
 // spoofing6 does the same for IPv6, where every VM has link-local addresses besides, for ICMPv6 with its gateway alone.
 func (b *builder) spoofing6(t *Table) {
 	const f = IPv6Family
-	t.Counters = append(t.Counters, Spoofed, LinkLocal)
-	t.Sets = append(t.Sets, b.senders(f), b.nics())
+	t.Counters = append(t.Counters, Spoofed, LinkLocal, NeighbourFlood)
+	t.Sets = append(t.Sets, b.senders(f), b.nics(), b.neighbourSenders())
 	t.Chains = append(t.Chains,
 		Chain{
 			Name: chainSpoofing, Base: &Base{Type: "filter", Hook: Prerouting, Priority: prioritySpoofing},
@@ -87,6 +88,7 @@ func (b *builder) spoofing6(t *Table) {
 				rule(f, icmpv6("nd-router-advert", icmpv6RouterAdvertisement), count(Spoofed), drop()),
 				rule(f, icmpv6("nd-redirect", icmpv6Redirect), count(Spoofed), drop()),
 				rule(f, icmpv6("nd-neighbor-advert", icmpv6NeighbourAdvertisement), targetNotLinkLocal(), targetNotOf(setSenders), count(Spoofed), drop()),
+				rule(f, sentFrom(setNICs), linkLocalSource(), tooManyNeighbours(), count(NeighbourFlood), drop()),
 				// Neither is forwarded: a link-local destination ends here. The unspecified source looks for duplicates (RFC 4862).
 				rule(f, sentFrom(setNICs), linkLocalSource(), linkLocalDestination(), accept()),
 				rule(f, sentFrom(setNICs), linkLocalSource(), linkLocalMulticast(), accept()),
