@@ -19,6 +19,9 @@ type Balancing struct {
 	Plan  ipvs.Plan
 }
 
+// CanBalance says what this machine's kernel lacks for load balancing, nil if nothing. It makes the kernel load IPVS.
+func CanBalance() error { return ipvs.Load() }
+
 // balancing plans the IPVS of one tenant. A kernel without it, on a host that shall balance, is worth a note: all the rest
 // of the tenant is carried out.
 func (a *Agent) balancing(place overlay.Place, t topology.Tenant, links overlay.Plan) (plan ipvs.Plan, note string, err error) {

@@ -136,8 +136,6 @@ func (b *builder) outbound(f Family) Chain {
 		// No edge is left.
 		c.Rules = append(c.Rules, rule(f, nexthopIs(b.t.Nowhere.IPv4), count(Unreachable), rejectHostUnreachable(f)))
 	}
-	if f == IPv4Family {
-	}
 	c.Rules = append(c.Rules, b.neverOutside(f)...)
 	c.Rules = append(c.Rules, b.toExempt(f, setSources)...)
 	if b.translates(f) {

@@ -145,12 +145,13 @@ func labRunCommand() *cli.Command {
 func labDemoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "demo",
-		Usage: "play the NAT gateway's story on real packets",
-		Description: "Builds a lab of its own, lets a VM talk to the outside while the edge sends every reply to the wrong host, prints\n" +
-			"each hop with its counters, and removes the lab. Exits with 0 only if every step was verified.",
+		Usage: "play the stories of the NAT gateway and the load balancer on real packets",
+		Description: "Builds labs of its own and removes them. First a VM talks to the outside while the edge sends every reply to the wrong\n" +
+			"host. Then clients outside download from VMs behind a load balancer while its nodes and backends come and go; this\n" +
+			"needs a kernel with IPVS. Exits with 0 only if every step was verified.",
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
-			err := demo.Play(c.Context, c.App.Writer, demo.Tools{Converge: live.Converge, Counters: live.Counters})
+			err := demo.Play(c.Context, c.App.Writer, demo.Tools{Converge: live.Converge, Counters: live.Counters, CanBalance: live.CanBalance})
 			if c.Context.Err() != nil {
 				return fmt.Errorf("interrupted: %w", err)
 			}

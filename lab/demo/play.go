@@ -2,28 +2,46 @@ package demo
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 
+	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/lab/packet"
 	users "github.com/culvertnet/culvert/lab/traffic"
 	"github.com/culvertnet/culvert/netns"
 )
 
-// Play builds the lab, plays the story and takes the lab down. It returns an error for the first thing that is not as told.
+//go:embed fleet.yaml
+var fleetYAML []byte
+
+// Play plays both stories, each in a lab that it builds and takes down. It returns an error for the first thing that is not as
+// told. On a kernel that cannot balance it plays the first alone and says why.
 func Play(ctx context.Context, out io.Writer, tools Tools) error {
 	return play(ctx, out, tools, "demo")
 }
 
-func play(ctx context.Context, out io.Writer, tools Tools, labName string) (err error) {
-	// What a story that was killed left behind.
-	if err := lab.Down(labName); err != nil {
+func play(ctx context.Context, out io.Writer, tools Tools, labName string) error {
+	if err := playGateway(ctx, out, tools, labName); err != nil {
 		return err
 	}
-	s, err := newStage(ctx, out, tools, labName)
+	if err := tools.CanBalance(); err != nil {
+		fmt.Fprintf(out, "\nThe load balancer's story is left out: %v. `make demo` plays it in an emulated machine.\n", err)
+		return nil
+	}
+	return playBalancer(ctx, out, tools, labName)
+}
+
+// playGateway plays the NAT gateway's story.
+func playGateway(ctx context.Context, out io.Writer, tools Tools, labName string) (err error) {
+	fleet, err := config.Parse("the demo's fleet", fleetYAML)
+	if err != nil {
+		return err
+	}
+	s, err := newStage(ctx, out, tools, labName, fleet)
 	if err != nil {
 		return err
 	}

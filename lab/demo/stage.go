@@ -3,7 +3,6 @@ package demo
 import (
 	"bufio"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -23,15 +22,14 @@ import (
 	"github.com/culvertnet/culvert/topology"
 )
 
-//go:embed fleet.yaml
-var fleetYAML []byte
-
 // Tools is what the story needs from rooms that a lab does not know.
 type Tools struct {
 	// Converge is the hosts' agent.
 	Converge lab.Converge
 	// Counters reads the packets that the named counters of a namespace have counted, by table family and name.
 	Counters func(ns *netns.NS) (map[string]uint64, error)
+	// CanBalance says what the kernel lacks for load balancing, nil if nothing.
+	CanBalance func() error
 }
 
 // stage is the lab with the fleet of the story.
@@ -44,9 +42,9 @@ type stage struct {
 	open  map[string]*netns.NS
 }
 
-func newStage(ctx context.Context, out io.Writer, tools Tools, labName string) (*stage, error) {
-	fleet, err := config.Parse("the demo's fleet", fleetYAML)
-	if err != nil {
+func newStage(ctx context.Context, out io.Writer, tools Tools, labName string, fleet *config.Fleet) (*stage, error) {
+	// What a story that was killed left behind.
+	if err := lab.Down(labName); err != nil {
 		return nil, err
 	}
 	lock, err := portmap.Allocate(nil, fleet)

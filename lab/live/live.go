@@ -27,6 +27,9 @@ func Tools() script.Tools {
 	}
 }
 
+// CanBalance says what the kernel lacks for load balancing, nil if nothing.
+func CanBalance() error { return agent.CanBalance() }
+
 // Converge plans the host and applies the plan.
 func Converge(ctx context.Context, site lab.Site) error {
 	return with(site, func(a *agent.Agent) error {

@@ -58,7 +58,7 @@ func executeOnHost(ctx context.Context, argv []string, binary string) (int, erro
 // probe is a feature and a shell script that succeeds where it is there.
 type probe struct{ feature, script string }
 
-// probes is what the NAT gateway needs of a kernel.
+// probes is what the NAT gateway and the load balancer need of a kernel.
 var probes = []probe{
 	{"veth", "ip link add veth0 type veth peer name veth1"},
 	{"vxlan", "ip link add vx9 type vxlan id 9 dstport 4789 nolearning"},
@@ -75,6 +75,7 @@ var probes = []probe{
 	{"nft hash", "nft 'table ip t { chain c { " +
 		"type filter hook prerouting priority 0; meta mark set jhash ip saddr . ip daddr mod 64 seed 1; }; }'"},
 	{"nft conntrack", "nft 'table ip t { chain c { type filter hook prerouting priority 0; ct state new notrack; }; }'"},
+	{"IPVS with Maglev", "modprobe -q ip_vs_mh; grep -q . /proc/net/ip_vs"},
 	{"multipath routes", onVeth + "ip address add 192.0.2.1/24 dev veth0 && ip link set veth0 up && " +
 		"ip route add 198.51.100.0/24 nexthop via 192.0.2.2 dev veth0 nexthop via 192.0.2.3 dev veth0"},
 }
