@@ -72,11 +72,11 @@ func (b *builder) addNode(t *Table) {
 	t.Sets = append(t.Sets, b.listening(f),
 		b.listeners(f, setListeners, func(topology.Balancer, config.Listener) bool { return true }),
 		b.listeners(f, setClosed, func(lb topology.Balancer, l config.Listener) bool { return l.Protocol == config.TCP && !lb.Open() }))
-	if len(b.others()) > 0 {
-		t.Counters = append(t.Counters, Asked)
-	}
-	if f == IPv4Family || len(b.others()) > 0 {
+	if f == IPv4Family {
 		t.Sets = append(t.Sets, b.nodes())
+		if len(b.others()) > 0 {
+			t.Counters = append(t.Counters, Asked)
+		}
 	}
 	t.Chains = append(t.Chains, b.balance(f), b.ahead(f), b.opening(f), b.input(f), b.answers(f))
 }
@@ -114,6 +114,9 @@ func (b *builder) entrances() []string {
 // flood with forged sources has 610 000 entries, less than 200 MB.
 const maxOpening = 10_000
 
+// maxAsked is how many packets a node passes on to the others in a second, and at once.
+const maxAsked = 10_000
+
 // ahead is in front of IPVS. What opens no connection passes with one comparison.
 func (b *builder) ahead(f Family) Chain {
 	return Chain{
@@ -140,13 +143,18 @@ func (b *builder) input(f Family) Chain {
 			rule(f, all(syncMessage(), count(Unbalanced), drop())...))
 	}
 	c.Rules = append(c.Rules, rule(f, all(echoRequest(f), destination(f, setListening), accept())...))
-	if others := b.others(); len(others) > 0 {
+	// Copies of IPv6 would take the default route, as the overlay has no route to a peer's IPv6 address.
+	if others := b.others(); len(others) > 0 && f == IPv4Family {
 		c.Rules = append(c.Rules,
 			// Nobody asks for another, or a packet that no node knows would go round.
 			rule(f, isEthernet(), etherSource(setNodes), toSocket(f, setListeners), count(Unbalanced), drop()),
 			// For some seconds after its backends have changed, IPVS takes no flow that it does not know. A node that knows it sends
 			// the packet to the flow's backend, and tells the others of the flow.
-			rule(f, toSocket(f, setListeners), carriesTCP(), count(Asked), b.ask(f, others), drop()))
+			//
+			// Some segments IPVS never takes: a reset without a flow, whatever comes from port 20 (tcp_conn_schedule). Whoever sends
+			// many of those shall not get as many copies.
+			rule(f, toSocket(f, setListeners), carriesTCP(), limitOver(maxAsked), count(Unbalanced), drop()),
+			rule(f, toSocket(f, setListeners), carriesTCP(), count(Asked), b.ask(others), drop()))
 	}
 	return Chain{Name: c.Name, Base: c.Base, Rules: append(c.Rules,
 		rule(f, toSocket(f, setListeners), count(Unbalanced), drop()),
@@ -159,18 +167,14 @@ func (b *builder) others() []topology.Peer {
 }
 
 // dup to NODE device DEVICE, for each of the nodes
-func (b *builder) ask(f Family, nodes []topology.Peer) statement {
+func (b *builder) ask(nodes []topology.Peer) statement {
 	var s statement
 	for i, p := range nodes {
-		to := p.IPv4
-		if f == IPv6Family {
-			to = p.IPv6
-		}
 		if i > 0 {
 			s.text += " "
 		}
-		s.text += fmt.Sprintf("dup to %s device %q", to, b.vx)
-		s.expressions = append(s.expressions, plain{&expr.Immediate{Register: reg1, Data: to.AsSlice()}}, loadIndex{b.vx, reg3},
+		s.text += fmt.Sprintf("dup to %s device %q", p.IPv4, b.vx)
+		s.expressions = append(s.expressions, plain{&expr.Immediate{Register: reg1, Data: p.IPv4.AsSlice()}}, loadIndex{b.vx, reg3},
 			plain{&expr.Dup{RegAddr: reg1, RegDev: reg3, IsRegDevSet: true}})
 	}
 	return s
