@@ -24,7 +24,7 @@ func NewServiceDigests() *ServiceDigests {
 }
 
 // Changed reports whether services or destinations of the namespace are others than at the last call. The first call for a
-// name says no.
+// name says yes: what changed between its caller's last look and now is in no digest.
 func (s *ServiceDigests) Changed(ns *netns.NS) (bool, error) {
 	var table []byte
 	err := ns.Do(func() (err error) {
@@ -41,7 +41,7 @@ func (s *ServiceDigests) Changed(ns *netns.NS) (bool, error) {
 	now := maphash.String(s.seed, lasting(string(table)))
 	was, known := s.last[ns.Name()]
 	s.last[ns.Name()] = now
-	return known && was != now, nil
+	return !known || was != now, nil
 }
 
 // lasting is the table without what changes with every connection: the last two columns of a destination (ip_vs_ctl.c,

@@ -1,6 +1,29 @@
 package trigger
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvertnet/culvert/netns"
+)
+
+// TestFirstDigest has the first call say yes: services that went between its caller's last look and this call are in no digest.
+func TestFirstDigest(t *testing.T) {
+	ns, err := netns.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	services := NewServiceDigests()
+	for i, want := range []bool{true, false, false} {
+		got, err := services.Changed(ns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("call %d: %v, want %v", i+1, got, want)
+		}
+	}
+}
 
 const table = `IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port Scheduler Flags

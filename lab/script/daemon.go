@@ -126,7 +126,7 @@ func (s *stage) repaired(c call) error {
 		return mistakef("no daemon of %s runs", c.args[0])
 	}
 	if words := strings.Join(c.args[1:], " "); !strings.Contains(d.Repaired(), words) {
-		return fmt.Errorf("%q was not repaired last, but:\n%s", words, d.Repaired())
+		return fmt.Errorf("%q was not repaired last:\n%s", words, d.Status())
 	}
 	return nil
 }

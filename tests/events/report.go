@@ -18,7 +18,7 @@ const slowest = 10
 func (t *Tally) Report(w io.Writer) {
 	r := t.Results()
 	for _, failed := range r.Failed {
-		fmt.Fprintf(w, "\nFAIL %s (%s, %.2fs)\n%s", failed.name(), failed.Stream.Name, failed.Elapsed, indent(failed.Output))
+		fmt.Fprintf(w, "\nFAIL %s (%s, %.2fs)\n%s", failed.name(), failed.Stream.Name, failed.Elapsed, indent(end(failed.Output)))
 	}
 	for _, text := range r.Broken {
 		fmt.Fprintf(w, "\nFAIL %s\n", text)
@@ -80,6 +80,20 @@ func (r Result) Reason() string {
 
 func (r Result) name() string {
 	return strings.TrimSpace(r.Package + " " + r.Test)
+}
+
+// endLines is how much of a failure's output is shown: what went wrong is at its end, and who reads the report may see only the first
+// lines of it. The streams' own files have all.
+const endLines = 40
+
+// end returns the last lines of a text.
+func end(text string) string {
+	lines := slices.Collect(strings.Lines(text))
+	left := len(lines) - endLines
+	if left <= 0 {
+		return text
+	}
+	return fmt.Sprintf("(%d lines before)\n", left) + strings.Join(lines[left:], "")
 }
 
 func indent(text string) string {

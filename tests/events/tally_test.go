@@ -92,6 +92,12 @@ func TestTally(t *testing.T) {
 			line:  "0 passed, 1 failed, 0 skipped",
 		},
 		{
+			name: "a failure that has much to say", stream: host,
+			input: stream("run A") + strings.Repeat(stream("output A early\n"), 100) + stream("output A late trouble\n", "fail A", "fail"),
+			line:  "0 passed, 1 failed, 0 skipped",
+			texts: []string{"(61 lines before)\n    early\n", "late trouble"},
+		},
+		{
 			name: "skips with their reasons", stream: host, ok: true,
 			input: stream("run A", "output A     a_test.go:9: needs IPVS\n", "output A --- SKIP: A\n", "skip A", "run B", "pass B", "pass"),
 			line:  "1 passed, 0 failed, 1 skipped",
