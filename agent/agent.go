@@ -239,10 +239,14 @@ func (a *Agent) applyRules(place overlay.Place, p nft.Plan) error {
 	return nil
 }
 
-// Notes names what the fleet asks for and this version does not do.
+// Notes names what the fleet asks for and nobody does.
 func Notes(fleet *config.Fleet) []string {
 	var out []string
+	nodes := slices.ContainsFunc(fleet.Hosts, func(h config.Host) bool { return slices.Contains(h.Roles, config.LoadBalancer) })
 	for _, t := range fleet.Tenants {
+		if len(t.LoadBalancers) > 0 && !nodes {
+			out = append(out, fmt.Sprintf("loadBalancers of tenant %s: no host has the role %s, nobody serves them", t.Name, config.LoadBalancer))
+		}
 		if slices.ContainsFunc(t.LoadBalancers, func(b config.Balancer) bool { return b.HealthCheck != nil }) {
 			out = append(out, fmt.Sprintf("loadBalancers.healthCheck of tenant %s: valid, but this version does not carry it out yet", t.Name))
 		}

@@ -208,14 +208,14 @@ func TestNotes(t *testing.T) {
     loadBalancers: [{name: web, address: 45.86.152.31, listeners: [{protocol: tcp, port: 80}], healthCheck: {protocol: tcp}}]
   - name: blue`, 1))
 	p := r.settle(s)
-	var want []string
-	for _, part := range []string{"loadBalancers.healthCheck"} {
-		want = append(want, part+" of tenant acme: valid, but this version does not carry it out yet")
+	want := []string{
+		"loadBalancers of tenant acme: no host has the role loadbalancer, nobody serves them",
+		"loadBalancers.healthCheck of tenant acme: valid, but this version does not carry it out yet",
 	}
 	if !slices.Equal(p.Notes, want) {
 		t.Errorf("notes: %q\nwant:  %q", p.Notes, want)
 	}
-	if !strings.HasSuffix(p.String(), "note: "+want[0]+"\n") {
+	if !strings.HasSuffix(p.String(), "note: "+want[len(want)-1]+"\n") {
 		t.Errorf("text lacks the notes:\n%s", p)
 	}
 }

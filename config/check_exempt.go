@@ -6,8 +6,17 @@ import (
 	"slices"
 )
 
-// linkLocal is what routers must not forward (RFC 3927 section 7).
-var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
+// unroutable are the destinations that routers must not forward, by what they are called.
+var unroutable = []struct {
+	name   string
+	prefix netip.Prefix
+}{
+	{"addresses of this network", netip.MustParsePrefix("0.0.0.0/8")}, // RFC 1122 section 3.2.1.3
+	{"loopback addresses", netip.MustParsePrefix("127.0.0.0/8")},      // RFC 1122 section 3.2.1.3
+	{"link-local addresses", netip.MustParsePrefix("169.254.0.0/16")}, // RFC 3927 section 7
+	{"multicast addresses", netip.MustParsePrefix("224.0.0.0/4")},     // the overlay carries unicast only
+	{"reserved addresses", netip.MustParsePrefix("240.0.0.0/4")},      // RFC 1112 section 4
+}
 
 // checkExempt checks the prefixes that the NAT gateway leaves alone. They may have private addresses of the tenant in them: what
 // is inside stays inside.
@@ -24,8 +33,16 @@ func (c *tenantChecker) checkExempt() {
 			c.problem(p, "remove it; the NAT gateway translates IPv4 only", "exempt prefix is an IPv6 prefix")
 			continue
 		}
-		if prefix.Overlaps(linkLocal) {
-			c.problem(p, "name smaller prefixes", "exempt prefix overlaps link-local addresses %s", linkLocal)
+		for _, u := range unroutable {
+			if prefix.Overlaps(u.prefix) {
+				c.problem(p, "name smaller prefixes", "exempt prefix overlaps %s %s", u.name, u.prefix)
+			}
+		}
+		for j, other := range c.tenant.NATGateway.Exempt[:i] {
+			if other.IsValid() && prefix.Overlaps(other) {
+				c.problem(p, "remove the one that is inside the other", "exempt prefix overlaps %s (line %d)", other, c.line(c.place.field("natGateway").entry("exempt", j)))
+				break
+			}
 		}
 		for _, overlay := range c.overlays {
 			if prefix.Overlaps(overlay) {

@@ -122,6 +122,20 @@ func TestPublicProblems(t *testing.T) {
 			want: `10:72: "169.254.99.0/24": exempt prefix overlaps link-local addresses 169.254.0.0/16; name smaller prefixes`,
 		},
 		{
+			name: "exempt is multicast",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [224.0.0.0/3]}
+`,
+			want: `10:72: "224.0.0.0/3": exempt prefix overlaps multicast addresses 224.0.0.0/4; name smaller prefixes
+10:72: "224.0.0.0/3": exempt prefix overlaps reserved addresses 240.0.0.0/4; name smaller prefixes`,
+		},
+		{
+			name: "exempt twice, and one inside another",
+			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [10.0.0.0/8, 10.0.0.0/8, 10.1.0.0/16, 11.0.0.0/8]}
+`,
+			want: `10:84: "10.0.0.0/8": exempt prefix overlaps 10.0.0.0/8 (line 10); remove the one that is inside the other
+10:96: "10.1.0.0/16": exempt prefix overlaps 10.0.0.0/8 (line 10); remove the one that is inside the other`,
+		},
+		{
 			name: "exempt overlaps the overlay",
 			more: `    natGateway: {addresses: [45.86.152.23], portsPerHost: 64, exempt: [100.0.0.0/8]}
 `,
