@@ -22,7 +22,9 @@ type Agent struct {
 	kernel *overlay.Kernel
 	// settling are the load balancers that an Apply has changed and not settled, and when they may be.
 	settling map[overlay.Place]time.Time
-	progress func()
+	// announced are the load balancers whose change has been announced, and when it may be made.
+	announced map[overlay.Place]time.Time
+	progress  func()
 }
 
 // OnProgress has f called whenever a plan or its application has come further: what takes long has not come to a halt.
@@ -31,7 +33,10 @@ func (a *Agent) OnProgress(f func()) { a.progress = f }
 // Open returns the agent of the named host, whose own namespace is given. prefix goes before the names of the tenant
 // namespaces; it is empty on a real host and tells hosts of one machine apart in a lab. Call Close when done.
 func Open(host *netns.NS, prefix, name string) *Agent {
-	return &Agent{name: name, host: host, kernel: overlay.Open(host, prefix), settling: make(map[overlay.Place]time.Time), progress: func() {}}
+	return &Agent{
+		name: name, host: host, kernel: overlay.Open(host, prefix), progress: func() {},
+		settling: make(map[overlay.Place]time.Time), announced: make(map[overlay.Place]time.Time),
+	}
 }
 
 // Close gives all sockets back.
@@ -74,7 +79,7 @@ func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
 		return Plan{}, err
 	}
 	plan, err := a.PlanHost(host)
-	plan.Notes = append(plan.Notes, Notes(fleet)...)
+	plan.Notes = slices.Concat(plan.Notes, Notes(fleet), unchecked(fleet))
 	return plan, err
 }
 
@@ -247,8 +252,16 @@ func Notes(fleet *config.Fleet) []string {
 		if len(t.LoadBalancers) > 0 && !nodes {
 			out = append(out, fmt.Sprintf("loadBalancers of tenant %s: no host has the role %s, nobody serves them", t.Name, config.LoadBalancer))
 		}
+	}
+	return out
+}
+
+// unchecked names the health checks that an agent does not make by itself.
+func unchecked(fleet *config.Fleet) []string {
+	var out []string
+	for _, t := range fleet.Tenants {
 		if slices.ContainsFunc(t.LoadBalancers, func(b config.Balancer) bool { return b.HealthCheck != nil }) {
-			out = append(out, fmt.Sprintf("loadBalancers.healthCheck of tenant %s: valid, but this version does not carry it out yet", t.Name))
+			out = append(out, fmt.Sprintf("loadBalancers.healthCheck of tenant %s: made by `culvert daemon`; here all backends count as healthy", t.Name))
 		}
 	}
 	return out

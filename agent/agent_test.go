@@ -210,7 +210,7 @@ func TestNotes(t *testing.T) {
 	p := r.settle(s)
 	want := []string{
 		"loadBalancers of tenant acme: no host has the role loadbalancer, nobody serves them",
-		"loadBalancers.healthCheck of tenant acme: valid, but this version does not carry it out yet",
+		"loadBalancers.healthCheck of tenant acme: made by `culvert daemon`; here all backends count as healthy",
 	}
 	if !slices.Equal(p.Notes, want) {
 		t.Errorf("notes: %q\nwant:  %q", p.Notes, want)

@@ -91,26 +91,39 @@ func (a *Agent) unsettled(place overlay.Place, plan ipvs.Plan) ipvs.Plan {
 	return plan
 }
 
-// Prepare goes before an Apply for which there is time: where that changes a load balancer's destinations, all nodes ask each other
-// about flows that they do not know before the first of them has another table. It waits for nodes that are a little late
-// ([ipvs.HeadsUp]). An Apply without is fine where all nodes change at once.
-func (a *Agent) Prepare(ctx context.Context, p Plan) error {
-	announced := false
+// Announce begins what goes before an Apply for which there is time: where the plan changes a load balancer's destinations, all
+// nodes ask each other about flows that they do not know before the first of them has another table. It returns which places
+// are to be planned and applied later, and when: [ipvs.HeadsUp] after the announcement, for nodes that are a little late. An
+// Apply without is fine where all nodes change at once.
+func (a *Agent) Announce(p Plan) (map[overlay.Place]time.Time, error) {
+	later := make(map[overlay.Place]time.Time)
+	var errs []error
 	for _, b := range p.Balancing {
-		if !b.Plan.Announces() {
-			continue
+		if b.Plan.Announces() {
+			err := a.applyBalancing(b, ipvs.Announce)
+			if errors.Is(err, netns.ErrNotExist) {
+				continue // nobody has sent it a packet yet
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("announce a change of the load balancer of %s: %w", b.Place, err))
+				continue
+			}
+			a.announced[b.Place] = time.Now().Add(ipvs.HeadsUp)
 		}
-		err := a.applyBalancing(b, ipvs.Announce)
-		if errors.Is(err, netns.ErrNotExist) {
-			continue // nobody has sent it a packet yet
-		}
-		announced = true
-		if err != nil {
-			return fmt.Errorf("announce a change of the load balancer of %s: %w", b.Place, err)
+		if due, ok := a.announced[b.Place]; ok && time.Now().Before(due) {
+			later[b.Place] = due
+		} else {
+			delete(a.announced, b.Place)
 		}
 	}
-	if !announced {
-		return nil
+	return later, errors.Join(errs...)
+}
+
+// Prepare announces the plan and waits until all of it may be applied.
+func (a *Agent) Prepare(ctx context.Context, p Plan) error {
+	later, err := a.Announce(p)
+	if err != nil || len(later) == 0 {
+		return err
 	}
 	timer := time.NewTimer(ipvs.HeadsUp)
 	defer timer.Stop()

@@ -53,7 +53,7 @@ func socket(ns *netns.NS, kind, protocol int, to netip.Addr) (*os.File, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open a socket in %s: %w", ns.Name(), err)
+		return nil, fmt.Errorf("%w: open a socket in %s: %w", ErrUnable, ns.Name(), err)
 	}
 	return os.NewFile(uintptr(fd), "probe"), nil
 }

@@ -17,6 +17,9 @@ import (
 	"github.com/culvertnet/culvert/netns"
 )
 
+// ErrUnable says that a probe could not be made. It says nothing about the target.
+var ErrUnable = errors.New("the probe could not be made")
+
 // Probe asks the target once, from the namespace, and waits for the answer as long as its check says. Nil means a good answer.
 func Probe(ctx context.Context, ns *netns.NS, target Target) error {
 	ctx, cancel := context.WithTimeout(ctx, target.Check.Timeout)

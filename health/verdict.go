@@ -9,9 +9,11 @@ type Verdict struct {
 	against int
 }
 
-// NewVerdict begins healthy. rise is how many good results in a row it takes to become healthy, fall how many bad ones to
+// NewVerdict begins with a verdict. rise is how many good results in a row it takes to become healthy, fall how many bad ones to
 // become unhealthy; both are at least 1.
-func NewVerdict(rise, fall int) *Verdict { return &Verdict{healthy: true, rise: rise, fall: fall} }
+func NewVerdict(healthy bool, rise, fall int) *Verdict {
+	return &Verdict{healthy: healthy, rise: rise, fall: fall}
+}
 
 // Healthy is the verdict.
 func (v *Verdict) Healthy() bool { return v.healthy }

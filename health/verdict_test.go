@@ -5,20 +5,22 @@ import "testing"
 func TestVerdict(t *testing.T) {
 	tests := []struct {
 		name       string
+		sick       bool // to begin with
 		rise, fall int
 		// results are probes, + good and - bad; verdicts what it is after each, H healthy and U not.
 		results, verdicts string
 	}{
-		{"begins healthy", 2, 3, "+++", "HHH"},
-		{"falls after three", 2, 3, "----", "HHUU"},
-		{"one good probe in between begins anew", 2, 3, "--+---", "HHHHHU"},
-		{"rises after two", 2, 3, "---++", "HHUUH"},
-		{"one bad probe in between begins anew", 2, 3, "---+-++", "HHUUUUH"},
-		{"at once", 1, 1, "-+-", "UHU"},
+		{"begins healthy", false, 2, 3, "+++", "HHH"},
+		{"falls after three", false, 2, 3, "----", "HHUU"},
+		{"one good probe in between begins anew", false, 2, 3, "--+---", "HHHHHU"},
+		{"rises after two", false, 2, 3, "---++", "HHUUH"},
+		{"one bad probe in between begins anew", false, 2, 3, "---+-++", "HHUUUUH"},
+		{"at once", false, 1, 1, "-+-", "UHU"},
+		{"begins sick and stays so until it rises", true, 2, 3, "+-++", "UUUH"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := NewVerdict(tt.rise, tt.fall)
+			v := NewVerdict(!tt.sick, tt.rise, tt.fall)
 			got := ""
 			was := v.Healthy()
 			for _, r := range tt.results {

@@ -2,7 +2,9 @@ package health
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -27,24 +29,55 @@ func (t Target) String() string {
 
 func (t Target) endpoint() netip.AddrPort { return netip.AddrPortFrom(t.Address, t.Port) }
 
-// Watch probes the target once every interval, the first time at once, until the context ends. It calls changed for every
-// change of the verdict, with the error of the probe that decided it, nil when that was good. Its only error is the context's.
-func Watch(ctx context.Context, ns *netns.NS, target Target, changed func(healthy bool, why error)) error {
-	verdict := NewVerdict(target.Check.Rise, target.Check.Fall)
+// together is how many probes are under way at once in this process. Each takes up to two descriptors, and the daemon must not
+// come to a thousand; where more are due, as when a thousand backends are gone, they come later.
+const together = 200
+
+var slots = make(chan struct{}, together)
+
+// Watch probes the target once every interval until the context ends, the first time within the first interval, at a time of its
+// own: checks of a thousand backends do not come all at once. healthy is the verdict that it begins with, and that stays until
+// as many probes have spoken against it as the check wants. It calls changed for every change, with the error of the probe that
+// decided it, nil when that was good. A probe that could not be made, because there is no namespace yet, says nothing.
+func Watch(ctx context.Context, open func() (*netns.NS, error), target Target, healthy bool, changed func(healthy bool, why error)) {
+	verdict := NewVerdict(healthy, target.Check.Rise, target.Check.Fall)
+	first := time.NewTimer(rand.N(target.Check.Interval))
+	defer first.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-first.C:
+	}
 	tick := time.NewTicker(target.Check.Interval)
 	defer tick.Stop()
 	for {
-		err := Probe(ctx, ns, target)
+		err := probeFrom(ctx, open, target)
 		if ctx.Err() != nil {
-			return ctx.Err() // the probe's failure is ours, not the backend's
+			return // the probe's failure is ours, not the backend's
 		}
-		if verdict.Record(err == nil) {
+		if !errors.Is(err, ErrUnable) && verdict.Record(err == nil) {
 			changed(verdict.Healthy(), err)
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		case <-tick.C:
 		}
 	}
+}
+
+// probeFrom probes from the namespace that open gives, when there is a slot.
+func probeFrom(ctx context.Context, open func() (*netns.NS, error), target Target) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case slots <- struct{}{}:
+	}
+	defer func() { <-slots }()
+	ns, err := open()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnable, err)
+	}
+	defer func() { _ = ns.Close() }() // nothing is lost with it
+	return Probe(ctx, ns, target)
 }

@@ -23,15 +23,17 @@ type Site struct {
 	Prefix string
 	Fleet  *config.Fleet
 	Lock   *portmap.Lock
-	// Sick says which backends fail their health checks; nil is none.
-	Sick func(topology.BackendID) bool
+	// Sick tells whether a host says of a backend that it runs that it fails its health check; nil is none.
+	Sick func(host string, id topology.BackendID) bool
 }
 
 // Topology is what the host must hold.
 func (s Site) Topology() (topology.Host, error) {
 	host, err := topology.For(s.Fleet, s.Lock, s.Host)
-	if err == nil && s.Sick != nil {
-		host.Judge(s.Sick)
+	if s.Sick != nil {
+		for i := range host.Tenants {
+			host.Tenants[i] = host.Tenants[i].Judge(s.Sick)
+		}
 	}
 	return host, err
 }

@@ -26,8 +26,8 @@ type Options struct {
 	Unplugged []VM `json:"-"`
 	// Converge stands for the hosts' agent in [Lab.Apply].
 	Converge Converge `json:"-"`
-	// Sick says which backends fail their health checks; nil is none.
-	Sick func(topology.BackendID) bool `json:"-"`
+	// Sick tells whether a host says of a backend that it runs that it fails its health check; nil is none.
+	Sick func(host string, id topology.BackendID) bool `json:"-"`
 }
 
 func (o *Options) setDefaults() {

@@ -12,8 +12,11 @@ type Snapshot struct {
 	Fleet *config.Fleet
 	Lock  *portmap.Lock
 	// Generation names the snapshot: equal generations are equal snapshots. From files it is a digest of both, from etcd the
-	// revision.
+	// revision. Verdicts about backends change within a generation.
 	Generation string
+	// Sick are the backends that fail their health checks, by the host that runs them and says so. What a host says of a backend
+	// that it does not run counts for nothing. Nil if the source does not know, or does not carry verdicts ([Carrier]).
+	Sick map[string][]Sick
 }
 
 // Source delivers snapshots until the context ends.

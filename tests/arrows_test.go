@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 	"netns":    {},
 	"health":   {"config", "netns", "topology"},
 	"portmap":  {"config"},
-	"source":   {"config", "portmap"},
+	"source":   {"config", "portmap", "topology"},
 	"topology": {"config", "portmap"},
 	"trigger":  {"netns"},
 	"confine":  {"netns"},

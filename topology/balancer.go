@@ -37,17 +37,19 @@ type Backend struct {
 	// Weight is the share of new flows, 1-65535; a backend that drains gets none and keeps its weight.
 	Weight   int
 	Draining bool
-	// Sick is true if the backend fails its health check ([Host.Judge]): it gets no new flows either.
+	// Sick is true if the backend fails its health check ([Tenant.Judge]): it gets no new flows either.
 	Sick bool
 	// Peer is the host that runs the interface; Local is true if that is this one.
 	Peer  Peer
 	Local bool
 	// Down is true if that host is down: it is no destination of any node.
 	Down bool
+	// Lost is true if nothing is heard of that host, and of another backend's something is: it gets no new flows.
+	Lost bool
 }
 
 // Serves reports whether the backend gets new flows.
-func (b Backend) Serves() bool { return !b.Draining && !b.Sick && !b.Down && b.Weight > 0 }
+func (b Backend) Serves() bool { return !b.Draining && !b.Sick && !b.Down && !b.Lost && b.Weight > 0 }
 
 // Open reports whether a backend gets new flows; without one, the load balancer's listeners refuse them.
 func (b Balancer) Open() bool { return slices.ContainsFunc(b.Backends, Backend.Serves) }
@@ -160,6 +162,7 @@ func (b *builder) balancers(t *config.Tenant, self string, holders map[string]*P
 			})
 		}
 		slices.SortFunc(balancer.Backends, func(a, b Backend) int { return cmp.Compare(a.Sequence, b.Sequence) })
+		balancer.loseBackends()
 		out = append(out, balancer)
 	}
 	return out, nil

@@ -46,7 +46,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	k := newKeeper(d.opts, a, watch, d.queue, d.board)
 	tasks := []task{
 		fleetTask{d.opts.Source, d.queue}, kernelTask{watch, d.queue},
-		servicesTask{d.opts.Prefix, d.queue, d.opts.Log, &k.balanced}, k,
+		servicesTask{d.opts.Prefix, d.queue, d.opts.Log, &k.balanced}, k.probes, k,
 	}
 	if d.opts.Service != nil {
 		tasks = append(tasks, watchdogTask{d.opts.Service, &k.busy})

@@ -27,6 +27,9 @@ type keeper struct {
 	// busy is when the work under way came further last, in nanoseconds since 1970; 0 if there is none.
 	busy atomic.Int64
 
+	verdicts *verdicts
+	probes   *probesTask
+
 	// balanced are the tenants with IPVS services here, for the task that compares them.
 	balanced atomic.Pointer[[]string]
 
@@ -61,7 +64,15 @@ type underlay struct {
 }
 
 func newKeeper(o Options, a *agent.Agent, w *trigger.Watch, q *queue, b *board) *keeper {
-	k := &keeper{opts: o, agent: a, watch: w, queue: q, board: b, records: make(map[string]*record), spaces: make(map[trigger.Space]string)}
+	k := &keeper{
+		opts: o, agent: a, watch: w, queue: q, board: b, probes: newProbesTask(o.Prefix, q),
+		records: make(map[string]*record), spaces: make(map[trigger.Space]string),
+	}
+	_, carried := o.Source.(source.Carrier)
+	var err error
+	if k.verdicts, err = newVerdicts(o.Name, o.Verdicts, carried); err != nil {
+		o.Log.Warn("sick backends count as healthy until they have been probed", "err", err)
+	}
 	a.OnProgress(func() { k.busy.Store(time.Now().UnixNano()) })
 	return k
 }
@@ -98,6 +109,7 @@ func (k *keeper) hear(n news) {
 	if n.snapshot != nil {
 		k.adopt(*n.snapshot, now)
 	}
+	k.judge(n.verdicts, now)
 	if n.refused != nil {
 		k.refuse(n.refused, now)
 	}
@@ -115,17 +127,20 @@ func (k *keeper) refuse(err error, now time.Time) {
 
 // adopt makes a fleet the one in force. Tenants that it does not change are not looked at.
 func (k *keeper) adopt(s source.Snapshot, now time.Time) {
+	k.hearVerdicts(s.Sick, now)
+	old := k.host
+	if old != nil && s.Generation == k.generation {
+		k.answered, k.refused = true, nil
+		return
+	}
 	host, err := topology.For(s.Fleet, s.Lock, k.opts.Name)
 	if err != nil {
 		k.refuse(err, now)
 		return
 	}
 	k.answered, k.refused = true, nil
-	old := k.host
-	if old != nil && s.Generation == k.generation {
-		return
-	}
-	k.host, k.generation, k.notes = &host, s.Generation, agent.Notes(s.Fleet)
+	k.judgeAll(&host)
+	k.host, k.generation, k.notes = &host, s.Generation, append(agent.Notes(s.Fleet), k.untold(s.Fleet)...)
 	k.balanced.Store(balancedBy(host))
 	if k.arrived.IsZero() {
 		k.arrived = now
@@ -176,11 +191,11 @@ func (k *keeper) compare(old *topology.Host, host topology.Host, now time.Time) 
 			continue
 		}
 		changed++
-		r.want(t, now)
+		r.want(t, now, causeFleet)
 	}
 	for name := range was {
 		changed++
-		k.record(name).want(nil, now)
+		k.record(name).want(nil, now, causeFleet)
 	}
 	return changed
 }

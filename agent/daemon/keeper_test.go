@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/source"
@@ -36,7 +37,7 @@ tenants:
 func desk(host string) *keeper {
 	o := Options{Name: host, Source: source.NewFile("fleet.yaml", "fleet.lock.yaml"), Log: slog.New(slog.DiscardHandler)}
 	o.setDefaults()
-	return &keeper{opts: o, queue: newQueue(), board: newBoard(), records: make(map[string]*record), spaces: make(map[trigger.Space]string)}
+	return newKeeper(o, agent.Open(nil, "", host), nil, newQueue(), newBoard())
 }
 
 // give adopts a fleet, and settles all tenants.

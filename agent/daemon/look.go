@@ -57,7 +57,39 @@ func (k *keeper) look(ctx context.Context, names []string) {
 		k.lookAtEach(err, names)
 		return
 	}
+	if now := k.announce(plan, names); len(now) < len(names) {
+		if len(now) == 0 {
+			return
+		}
+		if plan, err = k.plan(now); err != nil {
+			k.lookAtEach(err, now)
+			return
+		}
+		names = now
+	}
 	k.carryOut(plan, names, started)
+}
+
+// announce tells a load balancer's other nodes of a change of the fleet's that all of them are about to make, and puts the tenant off
+// until they have heard. What others did is undone at once. It returns the tenants that can be carried out now.
+func (k *keeper) announce(plan agent.Plan, names []string) []string {
+	var announcing agent.Plan
+	for _, b := range plan.Balancing {
+		if r := k.records[tenantAt(b.Place)]; r != nil && r.changed {
+			announcing.Balancing = append(announcing.Balancing, b)
+		}
+	}
+	later, err := k.agent.Announce(announcing)
+	if err != nil {
+		k.opts.Log.Warn("a load balancer's nodes change one after the other, which may cut flows", "err", err)
+	}
+	now := slices.Clone(names)
+	for place, due := range later {
+		name := tenantAt(place)
+		k.records[name].putOff(due)
+		now = slices.DeleteFunc(now, func(n string) bool { return n == name })
+	}
+	return now
 }
 
 // lookAtEach is for when tenants could not be compared together: one may keep the others from it.

@@ -23,6 +23,8 @@ type Options struct {
 	Source source.Source
 	// Socket is the path of the unix socket of the API; empty for none.
 	Socket string
+	// Verdicts is the path of the file that keeps what is known about sick backends for the next daemon; empty for none.
+	Verdicts string
 	// Lock is the path of the file that keeps two programs from changing the host at the same time; empty for none.
 	Lock string
 	// Check is how long one round of the slow check takes; 0 means [DefaultCheck].

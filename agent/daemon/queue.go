@@ -20,6 +20,7 @@ type news struct {
 	snapshot *source.Snapshot
 	refused  error
 	events   map[trigger.Event]bool
+	verdicts []verdict
 	all      bool // look at everything
 }
 
@@ -40,6 +41,8 @@ func (q *queue) deliver(s source.Snapshot) {
 }
 
 func (q *queue) refuse(err error) { q.put(func(n *news) { n.refused = err }) }
+
+func (q *queue) judge(v verdict) { q.put(func(n *news) { n.verdicts = append(n.verdicts, v) }) }
 
 func (q *queue) everything() { q.put(func(n *news) { n.all = true }) }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/culvertnet/culvert/agent"
@@ -25,8 +26,9 @@ type record struct {
 	Tenant
 	// wanted is the tenant as the fleet has it; nil if its namespace must go, and for the host's own part.
 	wanted *topology.Tenant
-	// changed is true until the tenant has been tried since the fleet changed it.
+	// changed is true until the tenant has been tried since the fleet, or a verdict about a backend, changed it; why says which.
 	changed bool
+	why     cause
 	// settled is true once the kernel was as the fleet says: what differs then was changed by somebody else.
 	settled bool
 	// due is when the next look is, zero for none; it is not before notBefore.
@@ -48,9 +50,12 @@ func (r *record) ask(at time.Time) {
 	}
 }
 
+// putOff has the tenant looked at then, and not before unless the fleet changes again.
+func (r *record) putOff(until time.Time) { r.due, r.notBefore = until, until }
+
 // want takes the fleet's newest word.
-func (r *record) want(t *topology.Tenant, now time.Time) {
-	r.wanted, r.changed, r.settled, r.State = t, true, false, Pending
+func (r *record) want(t *topology.Tenant, now time.Time, why cause) {
+	r.wanted, r.changed, r.settled, r.State, r.why = t, true, false, Pending, why
 	r.notBefore, r.failures = time.Time{}, 0
 	r.ask(now)
 }
@@ -76,6 +81,7 @@ const (
 	causeDevice cause = "device"
 	causeDrift  cause = "drift"
 	causeSettle cause = "settle"
+	causeHealth cause = "health"
 )
 
 // cause finds out why the look had something to do.
@@ -92,7 +98,7 @@ func (r *record) cause(o outcome, first bool) cause {
 	case first:
 		return causeStart
 	default:
-		return causeFleet
+		return cmp.Or(r.why, causeFleet)
 	}
 }
 

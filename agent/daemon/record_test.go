@@ -26,7 +26,7 @@ func (r *record) look(o outcome, at time.Time) cause {
 // TestBackOff doubles the time between failures up to a limit, and forgets it with the first success.
 func TestBackOff(t *testing.T) {
 	r := &record{}
-	r.want(&topology.Tenant{}, epoch)
+	r.want(&topology.Tenant{}, epoch, causeFleet)
 	var waits []time.Duration
 	now := epoch
 	for range 12 {
@@ -68,7 +68,7 @@ func TestNotificationDuringBackOff(t *testing.T) {
 
 func TestCauses(t *testing.T) {
 	r := &record{}
-	r.want(&topology.Tenant{}, epoch)
+	r.want(&topology.Tenant{}, epoch, causeFleet)
 	step := func(what string, o outcome, want cause) {
 		t.Helper()
 		if got := r.look(o, epoch); got != want {
@@ -87,7 +87,7 @@ func TestCauses(t *testing.T) {
 	if r.Drift != 1 || r.Repaired == nil || !slices.Equal(r.Repaired.Changes, []string{"+ route 10.0.0.1/32 dev tap-a"}) {
 		t.Errorf("drift %d, repaired %+v", r.Drift, r.Repaired)
 	}
-	r.want(&topology.Tenant{}, epoch)
+	r.want(&topology.Tenant{}, epoch, causeFleet)
 	step("another fleet", writes, causeFleet)
 	if r.Drift != 1 {
 		t.Errorf("a new fleet's changes count as drift: %d", r.Drift)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/culvertnet/culvert/source"
 )
 
 // State is how a tenant is.
@@ -42,8 +44,10 @@ type Status struct {
 	Changes int `json:"changes"`
 	Drift   int `json:"drift"`
 	// Notes are parts of the fleet that this version does not carry out.
-	Notes   []string `json:"notes"`
-	Tenants []Tenant `json:"tenants"`
+	Notes []string `json:"notes"`
+	// Sick are the backends of the host's tenants that fail their health checks, wherever they run. Never nil.
+	Sick    []SickBackend `json:"sick"`
+	Tenants []Tenant      `json:"tenants"`
 	// HostDrift are repairs in the host's own namespace.
 	HostDrift *Repair `json:"hostDrift"`
 }
@@ -68,6 +72,16 @@ type Tenant struct {
 	Drift int `json:"drift"`
 	// Repaired is what was repaired last.
 	Repaired *Repair `json:"repaired"`
+}
+
+// SickBackend is a backend that fails its health check.
+type SickBackend struct {
+	source.Sick
+	// Host runs the backend, and says so.
+	Host string `json:"host"`
+	// Counts is false if the backend gets new flows all the same: too few are healthy (the panic threshold), or the source of the
+	// fleet does not carry verdicts from host to host.
+	Counts bool `json:"counts"`
 }
 
 // Incident is an error and when it was met first.
@@ -106,7 +120,9 @@ type board struct {
 	status Status
 }
 
-func newBoard() *board { return &board{status: Status{Notes: []string{}, Tenants: []Tenant{}}} }
+func newBoard() *board {
+	return &board{status: Status{Notes: []string{}, Tenants: []Tenant{}, Sick: []SickBackend{}}}
+}
 
 func (b *board) set(change func(*Status)) {
 	b.mu.Lock()
@@ -120,6 +136,7 @@ func (b *board) read() Status {
 	defer b.mu.Unlock()
 	s := b.status
 	s.Notes, s.Tenants = append([]string{}, s.Notes...), append([]Tenant{}, s.Tenants...)
+	s.Sick = append([]SickBackend{}, s.Sick...)
 	return s
 }
 

@@ -77,9 +77,9 @@ func (k *keeper) publish() {
 			tenants = append(tenants, r.Tenant)
 		}
 	}
-	next := k.next()
+	next, sick := k.next(), k.sickBackends()
 	k.board.set(func(s *Status) {
-		s.Next = next
+		s.Next, s.Sick = next, sick
 		s.Generation, s.Refused, s.Ready, s.Converged = k.generation, k.refused, k.ready, k.converged
 		s.Changes, s.Drift, s.Tenants, s.Error = k.changes, k.drift, tenants, k.hostError
 		s.Notes = append([]string{}, k.notes...)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/culvertnet/culvert/agent/daemon"
@@ -21,20 +22,20 @@ import (
 // Daemon is a lab host's daemon, in this process.
 type Daemon struct {
 	*daemon.Daemon
-	feed   feed
+	feed   *feed
 	host   *netns.NS
 	cancel context.CancelFunc
 	done   chan error
 	pushed int
 }
 
-// Start runs a host's daemon. It waits for its first fleet, which Push gives it.
-func Start(site lab.Site) (*Daemon, error) {
+// Start runs a host's daemon. It waits for its first fleet, which Push gives it, and publishes what its health checks find out.
+func Start(site lab.Site, publish func([]source.Sick)) (*Daemon, error) {
 	host, err := netns.Open(site.NS.Name())
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{feed: make(feed), host: host, done: make(chan error, 1)}
+	d := &Daemon{feed: newFeed(publish), host: host, done: make(chan error, 1)}
 	d.Daemon = daemon.New(daemon.Options{Host: host, Prefix: site.Prefix, Name: site.Host, Source: d.feed, Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
@@ -43,23 +44,23 @@ func Start(site lab.Site) (*Daemon, error) {
 }
 
 // startDaemon is [Start] for scenarios.
-func startDaemon(site lab.Site) (script.Daemon, error) { return Start(site) }
+func startDaemon(site lab.Site, publish func([]source.Sick)) (script.Daemon, error) {
+	return Start(site, publish)
+}
 
 // Push gives the daemon another fleet and waits until the host has converged to it.
 func (d *Daemon) Push(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock) error {
 	d.pushed++
 	generation := fmt.Sprint(d.pushed)
-	select {
-	case d.feed <- source.Snapshot{Fleet: fleet, Lock: lock, Generation: generation}:
-	case err := <-d.done:
-		d.done <- err
-		return fmt.Errorf("the daemon has ended: %w", err)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	d.feed.change(func(s *source.Snapshot) { s.Fleet, s.Lock, s.Generation = fleet, lock, generation })
 	return d.until(ctx, func(s daemon.Status) bool {
 		return s.Generation == generation && s.Converged != nil && s.Converged.Generation == generation && s.Healthy()
 	})
+}
+
+// Hear tells the daemon which backends are sick, by the hosts that say so.
+func (d *Daemon) Hear(sick map[string][]source.Sick) {
+	d.feed.change(func(s *source.Snapshot) { s.Sick = sick })
 }
 
 // Idle waits until the daemon has nothing to look at for the next second.
@@ -76,6 +77,9 @@ func (d *Daemon) until(ctx context.Context, fits func(daemon.Status) bool) error
 	defer again.Stop()
 	for !fits(d.Daemon.Status()) {
 		select {
+		case err := <-d.done:
+			d.done <- err
+			return fmt.Errorf("the daemon has ended: %w", err)
 		case <-ctx.Done():
 			return fmt.Errorf("not so within %s: %s", patience, d.Status())
 		case <-again.C:
@@ -117,18 +121,46 @@ func (d *Daemon) Stop() error {
 	return errors.Join(<-d.done, d.host.Close())
 }
 
-// feed is a source of what is put into it.
-type feed chan source.Snapshot
+// feed is a source of what it is changed to.
+type feed struct {
+	publish func([]source.Sick)
+	news    chan struct{} // has a value if the snapshot is news
 
-func (f feed) String() string { return "the lab" }
+	mu       sync.Mutex
+	snapshot source.Snapshot
+}
+
+func newFeed(publish func([]source.Sick)) *feed {
+	return &feed{publish: publish, news: make(chan struct{}, 1)}
+}
+
+func (f *feed) String() string { return "the lab" }
+
+func (f *feed) change(change func(*source.Snapshot)) {
+	f.mu.Lock()
+	change(&f.snapshot)
+	f.mu.Unlock()
+	select {
+	case f.news <- struct{}{}:
+	default: // there is news already
+	}
+}
+
+// Publish implements [source.Carrier].
+func (f *feed) Publish(sick []source.Sick) { f.publish(sick) }
 
 // Run delivers until the context ends.
-func (f feed) Run(ctx context.Context, deliver func(source.Snapshot), _ func(error)) error {
+func (f *feed) Run(ctx context.Context, deliver func(source.Snapshot), _ func(error)) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case s := <-f:
+		case <-f.news:
+		}
+		f.mu.Lock()
+		s := f.snapshot
+		f.mu.Unlock()
+		if s.Fleet != nil {
 			deliver(s)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/lab/script"
 	"github.com/culvertnet/culvert/netns"
-	"github.com/culvertnet/culvert/topology"
 )
 
 // Patience is how many times as long as elsewhere things may take here: more in an emulated machine, where CULVERT_KERNEL is set.
@@ -23,7 +22,7 @@ func Patience() int {
 // Tools is what scenarios need of the agent.
 func Tools() script.Tools {
 	return script.Tools{
-		Converge: Converge, Cleanup: Cleanup, Changes: Changes, Counters: Counters, Watch: Watch, Daemon: startDaemon, Patience: Patience(),
+		Converge: Converge, Cleanup: Cleanup, Changes: Changes, Counters: Counters, Daemon: startDaemon, Patience: Patience(),
 	}
 }
 
@@ -60,17 +59,6 @@ func Changes(_ context.Context, site lab.Site) (lines []string, err error) {
 		return err
 	})
 	return lines, err
-}
-
-// Watch makes the health checks that are the host's, until the context ends.
-func Watch(ctx context.Context, site lab.Site, changed func(backend topology.BackendID, healthy bool, why error)) error {
-	return with(site, func(a *agent.Agent) error {
-		host, err := site.Topology()
-		if err != nil {
-			return err
-		}
-		return a.Watch(ctx, host, changed)
-	})
 }
 
 func plan(a *agent.Agent, site lab.Site) (agent.Plan, error) {

@@ -9,12 +9,15 @@ import (
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/portmap"
+	"github.com/culvertnet/culvert/source"
 )
 
 // Daemon is a host's daemon that runs.
 type Daemon interface {
 	// Push gives it another fleet and waits until the host has converged to it.
 	Push(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock) error
+	// Hear tells it which backends are sick, by the hosts that say so. It does not wait.
+	Hear(sick map[string][]source.Sick)
 	// Idle waits until it has nothing to look at for the next second.
 	Idle(ctx context.Context) error
 	// Drift is how many changes undid what others had done.
@@ -44,20 +47,14 @@ func (s *stage) daemonCommand(c call) error {
 	return errors.Join(errs...)
 }
 
-// errChecksAndDaemons is for scenarios in which a daemon would never hear of a verdict: its fleet comes without them.
-var errChecksAndDaemons = mistakef("watch and daemon do not go together: daemons are not told of verdicts; leave out one of both")
-
 // startDaemon starts the host's daemon, which gets the fleet as it is now, and waits until the host has converged.
 func (s *stage) startDaemon(c call, host string) error {
 	if s.daemon(host) != nil {
 		return mistakef("the daemon of %s runs", host)
 	}
-	if s.health.cancel != nil {
-		return errChecksAndDaemons
-	}
 	var d Daemon
 	err := s.site(host, func(site lab.Site) (err error) {
-		d, err = s.tools.Daemon(site)
+		d, err = s.tools.Daemon(site, func(sick []source.Sick) { s.publish(host, sick) })
 		return err
 	})
 	if err != nil {
@@ -66,6 +63,7 @@ func (s *stage) startDaemon(c call, host string) error {
 	s.mu.Lock()
 	s.daemons[host] = d
 	s.mu.Unlock()
+	d.Hear(s.verdicts.all())
 	return d.Push(c.ctx, s.fleet, s.lock)
 }
 
@@ -135,12 +133,6 @@ func (s *stage) daemon(host string) Daemon {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.daemons[host]
-}
-
-func (s *stage) anyDaemon() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.daemons) > 0
 }
 
 // convergeSite converges a host: by its daemon, or once.

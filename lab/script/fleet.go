@@ -39,7 +39,7 @@ func (s *stage) up(c call, file string, bare bool, opts options) error {
 	if s.lab != nil {
 		return mistakef("the lab is up")
 	}
-	how := lab.Options{Name: s.name, Converge: s.convergeSite, Sick: s.health.sick}
+	how := lab.Options{Name: s.name, Converge: s.convergeSite, Sick: s.verdicts.counts}
 	var errs [2]error
 	how.UnderlayMTU, errs[0] = opts.number("mtu", 0)
 	how.VMMTU, errs[1] = opts.number("vmmtu", 0)
@@ -98,8 +98,6 @@ func (s *stage) converge(ctx context.Context, hosts ...string) error {
 			return err
 		}
 	}
-	s.health.converging.Lock()
-	defer s.health.converging.Unlock()
 	s.forgetPins(hosts)
 	return s.lab.Apply(ctx, s.fleet, s.lock, hosts...)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -34,15 +35,18 @@ func network(s string) (traffic.Network, error) {
 }
 
 func (s *stage) serve(c call) error {
-	args, _, err := c.want("serve NODE tcp|udp ADDR:PORT", 3, 3)
-	if err != nil {
-		return err
-	}
-	net, err := network(args[1])
+	args, opts, err := c.want("serve NODE tcp|udp|http|https ADDR:PORT [status=N]", 3, 3, "status")
 	if err != nil {
 		return err
 	}
 	at, err := addrPort(args[2])
+	if err != nil {
+		return err
+	}
+	if args[1] == "http" || args[1] == "https" {
+		return s.serveWeb(args, at, opts)
+	}
+	net, err := network(args[1])
 	if err != nil {
 		return err
 	}
@@ -55,9 +59,28 @@ func (s *stage) serve(c call) error {
 	})
 }
 
+// serveWeb begins a server that gives all requests the same answer.
+func (s *stage) serveWeb(args []string, at netip.AddrPort, opts options) error {
+	status, err := opts.number("status", http.StatusOK)
+	if err != nil {
+		return err
+	}
+	return s.in(args[0], func(ns *netns.NS) error {
+		web, err := traffic.ServeWeb(ns, at, args[1] == "https", status)
+		if err == nil {
+			s.webs[strings.Join(args, " ")] = web
+		}
+		return err
+	})
+}
+
 // unserve ends a server; who talks to it is reset, who comes later is refused.
 func (s *stage) unserve(c call) error {
 	name := strings.Join(c.args, " ")
+	if web := s.webs[name]; web != nil {
+		delete(s.webs, name)
+		return web.Close()
+	}
 	server := s.servers[name]
 	if server == nil {
 		return mistakef("no server %q; serve has begun %q", name, slices.Sorted(maps.Keys(s.servers)))

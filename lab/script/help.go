@@ -31,14 +31,15 @@ const Help = `The lab
                         make the edge send everything for a public address to one host, with an ordinary route
   unpin EDGE TENANT PUBLIC
                         put back the route that was there
-  watch                 begin the health checks of the backends that the fleet has now; all hosts converge at each change of a verdict; not
-                        beside daemons, which are not told of verdicts
   sick [TENANT/BALANCER/INTERFACE ...]
-                        these backends and no others fail their checks
+                        these backends and no others fail their checks, as the daemons say that make them; daemons hear it from each other,
+                        hosts without one with the next apply
 
 Traffic
   serve NODE tcp|udp ADDR:PORT
-  unserve NODE tcp|udp ADDR:PORT
+  serve NODE http|https ADDR:PORT [status=N]
+                        answer all requests with a status, 200 by default
+  unserve NODE tcp|udp|http|https ADDR:PORT
                         end a server and its flows
   open NAME NODE tcp|udp ADDR:PORT [sport=N] [src=ADDR] [ttl=N] [size=BYTES] [df] [within=D]
                         open a flow to a server; size is that of UDP datagrams, df forbids fragments

@@ -22,7 +22,7 @@ func init() {
 		"cleanup": (*stage).cleanup, "changes": (*stage).changes, "blocks": (*stage).blocks,
 		"daemon": (*stage).daemonCommand, "drift": (*stage).drift, "repaired": (*stage).repaired, "damage": (*stage).damage,
 		"plug": (*stage).plug, "unplug": (*stage).unplug, "pin": (*stage).pin, "unpin": (*stage).unpin,
-		"watch": (*stage).watch, "sick": (*stage).wantSick,
+		"sick":  (*stage).wantSick,
 		"serve": (*stage).serve, "unserve": (*stage).unserve, "open": (*stage).openFlow, "fill": (*stage).fill, "send": (*stage).send, "saw": (*stage).saw,
 		"flows": (*stage).countFlows, "close": (*stage).closeFlows, "ping": (*stage).ping, "trace": (*stage).trace, "inject": (*stage).inject,
 		"frame": (*stage).frame, "arp": (*stage).arp, "vxlan": (*stage).vxlanCommand,

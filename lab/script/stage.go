@@ -29,12 +29,13 @@ type stage struct {
 	lock  *portmap.Lock
 
 	servers     map[string]*traffic.Server // by the arguments of serve
+	webs        map[string]*traffic.Web
 	captures    map[string]*traffic.Capture
 	marked      map[string]int
 	pins        map[pinned][]route
 	backgrounds map[string]*background
 
-	health healthChecks
+	verdicts verdicts
 
 	mu      sync.Mutex // what goes on meanwhile looks flows up
 	flows   map[string]*traffic.Filled
@@ -68,12 +69,13 @@ func newStage(tools Tools) *stage {
 		tools: tools, name: fmt.Sprintf("s%dx%d", os.Getpid(), stages.Add(1)),
 		flows: map[string]*traffic.Filled{}, captures: map[string]*traffic.Capture{}, servers: map[string]*traffic.Server{}, pins: map[pinned][]route{},
 		backgrounds: map[string]*background{}, daemons: map[string]Daemon{},
+		webs: map[string]*traffic.Web{},
 	}
 }
 
 // close ends everything the scenario has started.
 func (s *stage) close() error {
-	errs := []error{s.health.end()}
+	var errs []error
 	for _, b := range s.backgrounds {
 		b.end()
 	}
@@ -87,9 +89,13 @@ func (s *stage) close() error {
 	for _, server := range s.servers {
 		errs = append(errs, server.Close())
 	}
+	for _, web := range s.webs {
+		errs = append(errs, web.Close())
+	}
 	for _, c := range s.captures {
 		_ = c.Stop() // whether it missed packets counts for `capture stop` alone
 	}
+	s.webs = map[string]*traffic.Web{}
 	s.flows, s.servers, s.captures = map[string]*traffic.Filled{}, map[string]*traffic.Server{}, map[string]*traffic.Capture{}
 	s.lab = nil
 	return errors.Join(append(errs, lab.Down(s.name))...)

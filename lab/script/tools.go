@@ -5,7 +5,7 @@ import (
 
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/netns"
-	"github.com/culvertnet/culvert/topology"
+	"github.com/culvertnet/culvert/source"
 )
 
 // Tools is what scenarios need from rooms that a lab does not know. A command whose tool is nil says so and ends the scenario.
@@ -18,10 +18,9 @@ type Tools struct {
 	Changes func(ctx context.Context, site lab.Site) ([]string, error)
 	// Counters reads the packets of a namespace's named counters.
 	Counters func(ns *netns.NS) (map[string]uint64, error)
-	// Watch makes the health checks that are a host's and calls changed for every change of a verdict, until the context ends.
-	Watch func(ctx context.Context, site lab.Site, changed func(backend topology.BackendID, healthy bool, why error)) error
-	// Daemon starts a host's daemon, which waits for the first fleet. The site is valid during the call.
-	Daemon func(site lab.Site) (Daemon, error)
+	// Daemon starts a host's daemon, which waits for the first fleet. The site is valid during the call. The daemon calls publish with
+	// the backends of its host that fail their health checks, whenever they change.
+	Daemon func(site lab.Site, publish func([]source.Sick)) (Daemon, error)
 	// Patience stretches all times of a scenario on a slow machine; 0 and 1 leave them as they are.
 	Patience int
 }

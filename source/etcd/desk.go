@@ -26,6 +26,9 @@ type desk struct {
 	lock     *portmap.Lock
 	revision int64
 	cached   bool
+	// sick are the hosts' verdicts, nil before any were heard; judged is true if they are news.
+	sick   map[string][]source.Sick
+	judged bool
 	// given is the generation that was delivered last, problem what is wrong, which has been told.
 	given   string
 	problem error
@@ -81,9 +84,9 @@ func (d *desk) tell(problem error) {
 	news := false
 	if d.fleet != nil {
 		s := d.snapshot()
-		news = s.Generation != d.given || problem == nil && d.problem != nil
+		news = s.Generation != d.given || d.judged || problem == nil && d.problem != nil
 		if news {
-			d.given = s.Generation
+			d.given, d.judged = s.Generation, false
 			d.deliver(s)
 		}
 	}
@@ -100,7 +103,7 @@ func (d *desk) again() {
 	d.tell(problem)
 }
 
-// snapshot is the last good fleet, with the hosts that are lost.
+// snapshot is the last good fleet, with the hosts that are lost and the backends that are sick.
 func (d *desk) snapshot() source.Snapshot {
 	fleet := *d.fleet
 	fleet.Hosts = slices.Clone(fleet.Hosts)
@@ -113,7 +116,7 @@ func (d *desk) snapshot() source.Snapshot {
 			lost = append(lost, h.Name)
 		}
 	}
-	return source.Snapshot{Fleet: &fleet, Lock: d.lock, Generation: generation(d.revision, d.cached, lost)}
+	return source.Snapshot{Fleet: &fleet, Lock: d.lock, Generation: generation(d.revision, d.cached, lost), Sick: d.sick}
 }
 
 // generation names a snapshot: the revision, and what makes it another than was pushed.

@@ -35,6 +35,7 @@ func (d *desk) follow(ctx context.Context) (connected bool, err error) {
 	if d.Host != "" {
 		group.Go(func() error { return f.live(ctx) })
 		group.Go(func() error { return f.report(ctx) })
+		group.Go(func() error { return f.publish(ctx, first.own) })
 	}
 	group.Go(func() error { return f.watch(ctx, first) })
 	group.Go(func() error { return f.probe(ctx) })
@@ -46,14 +47,17 @@ type sight struct {
 	root     []byte // nil if there is no fleet
 	modified int64
 	revision int64
+	// own is what this host said last about its backends, as it is written.
+	own string
 }
 
-// look reads the fleet's key and which hosts live, all at one revision.
+// look reads the fleet's key, which hosts live, and which backends are sick, all at one revision.
 func (f *follower) look(ctx context.Context) (sight, error) {
 	resp, err := f.store.transact(ctx, requestTimeout, nil, []clientv3.Op{
 		clientv3.OpGet(f.layout.fleet()),
 		clientv3.OpGet(f.layout.live(), clientv3.WithPrefix(), clientv3.WithKeysOnly()),
 		clientv3.OpGet(f.layout.status(), clientv3.WithPrefix(), clientv3.WithKeysOnly()),
+		clientv3.OpGet(f.layout.health(), clientv3.WithPrefix()),
 	})
 	if err != nil {
 		return sight{}, err
@@ -66,7 +70,7 @@ func (f *follower) look(ctx context.Context) (sight, error) {
 	}
 	live := hosts(1, f.layout.live())
 	f.census.connect(live, append(hosts(2, f.layout.status()), live...), time.Now())
-	s := sight{revision: resp.Header.Revision}
+	s := sight{revision: resp.Header.Revision, own: f.hearAll(resp.Responses[3].GetResponseRange().Kvs)}
 	for _, kv := range resp.Responses[0].GetResponseRange().Kvs {
 		s.root, s.modified = kv.Value, kv.ModRevision
 	}
@@ -78,6 +82,7 @@ func (f *follower) watch(ctx context.Context, first sight) error {
 	ctx = clientv3.WithRequireLeader(ctx)
 	roots := f.client.Watch(ctx, f.layout.fleet(), clientv3.WithRev(first.revision+1))
 	hosts := f.client.Watch(ctx, f.layout.live(), clientv3.WithPrefix(), clientv3.WithRev(first.revision+1))
+	verdicts := f.client.Watch(ctx, f.layout.health(), clientv3.WithPrefix(), clientv3.WithRev(first.revision+1))
 	grace := time.NewTimer(f.census.grace)
 	defer grace.Stop()
 	f.census.count(time.Now())
@@ -101,11 +106,16 @@ func (f *follower) watch(ctx context.Context, first sight) error {
 				return err
 			}
 			f.attend(r.Events)
+		case r, ok := <-verdicts:
+			if err := ended(r, ok); err != nil {
+				return err
+			}
+			f.hearSome(r.Events)
 		case <-grace.C:
 		case <-f.Source.reload:
 			f.again()
 		}
-		if f.census.count(time.Now()) {
+		if f.census.count(time.Now()) || f.judged {
 			f.tell(f.problem)
 		}
 	}

@@ -24,6 +24,10 @@ func (l layout) live() string { return l.prefix + "/" + version + "/live/" }
 // status holds what each host said last about itself. The key stays when the host dies.
 func (l layout) status() string { return l.prefix + "/" + version + "/status/" }
 
+// health holds the backends that fail their health checks, for each host that runs some. The key stays when the host dies: a
+// daemon that starts anew goes on with it.
+func (l layout) health() string { return l.prefix + "/" + version + "/health/" }
+
 // digest is the first half of a value's SHA-256, in hexadecimal.
 func digest(value []byte) string {
 	sum := sha256.Sum256(value)

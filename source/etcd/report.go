@@ -106,6 +106,8 @@ type HostStatus struct {
 	source.Report
 	// Live is true while the host's lease lasts. Reported is false for a host that has never reported.
 	Live, Reported bool
+	// Sick are the host's backends that fail their health checks, as it said last.
+	Sick []source.Sick `json:"sick"`
 }
 
 // Hosts returns what is known of every host of the fleet, in the fleet's order, and then of others that report.
@@ -113,6 +115,7 @@ func (s *Store) Hosts(ctx context.Context, fleet *Fleet) ([]HostStatus, error) {
 	resp, err := s.transact(ctx, bulkTimeout, nil, []clientv3.Op{
 		clientv3.OpGet(s.status(), clientv3.WithPrefix()),
 		clientv3.OpGet(s.live(), clientv3.WithPrefix(), clientv3.WithKeysOnly()),
+		clientv3.OpGet(s.health(), clientv3.WithPrefix()),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the hosts' status in %s: %w", s.where, err)
@@ -121,7 +124,7 @@ func (s *Store) Hosts(ctx context.Context, fleet *Fleet) ([]HostStatus, error) {
 	var order []string
 	host := func(name string) *HostStatus {
 		if known[name] == nil {
-			known[name] = &HostStatus{Report: source.Report{Host: name}}
+			known[name] = &HostStatus{Report: source.Report{Host: name}, Sick: []source.Sick{}}
 			order = append(order, name)
 		}
 		return known[name]
@@ -140,6 +143,14 @@ func (s *Store) Hosts(ctx context.Context, fleet *Fleet) ([]HostStatus, error) {
 	}
 	for _, kv := range resp.Responses[1].GetResponseRange().Kvs {
 		host(strings.TrimPrefix(string(kv.Key), s.live())).Live = true
+	}
+	for _, kv := range resp.Responses[2].GetResponseRange().Kvs {
+		h := host(strings.TrimPrefix(string(kv.Key), s.health()))
+		list, ok := readVerdicts(kv.Value)
+		if !ok {
+			h.Problems = append(h.Problems, "what it says about its backends cannot be read; is it of a later version?")
+		}
+		h.Sick = append(h.Sick, list...)
 	}
 	out := make([]HostStatus, 0, len(order))
 	for _, name := range order {

@@ -22,12 +22,15 @@ type Config struct {
 	Lease time.Duration
 }
 
-// Source follows a fleet in etcd. It is a [source.Source], a [source.Reloader] and a [source.Reporter].
+// Source follows a fleet in etcd. It is a [source.Source], a [source.Reloader], a [source.Reporter] and a
+// [source.Carrier].
 type Source struct {
 	Config
 	layout
 	outbox *outbox
-	reload chan struct{}
+	// bulletin has what the host says about its backends.
+	bulletin *bulletin
+	reload   chan struct{}
 }
 
 // NewSource returns the source. Its error is one of the configuration; etcd need not be there.
@@ -38,7 +41,7 @@ func NewSource(c Config) (*Source, error) {
 	if err := c.Access.check(c.Address); err != nil {
 		return nil, err
 	}
-	return &Source{Config: c, layout: layout{c.Address.Prefix}, outbox: newOutbox(), reload: make(chan struct{}, 1)}, nil
+	return &Source{Config: c, layout: layout{c.Address.Prefix}, outbox: newOutbox(), bulletin: newBulletin(), reload: make(chan struct{}, 1)}, nil
 }
 
 // String is the address.

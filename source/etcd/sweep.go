@@ -9,8 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Sweep deletes what the fleet does not use: values of earlier fleets, values of pushes that came to nothing, and the status
-// of hosts that left. A value goes if it was written before the fleet was pushed and the fleet does not have it. Whoever
+// Sweep deletes what the fleet does not use: values of earlier fleets, values of pushes that came to nothing, and what
+// hosts that left have said. A value goes if it was written before the fleet was pushed and the fleet does not have it. Whoever
 // wrote it for a fleet of their own read an older fleet before, so they will get [ErrChanged]; and readers of an older fleet
 // read at its revision.
 func (s *Store) Sweep(ctx context.Context) error {
@@ -19,7 +19,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 		return err
 	}
 	var old []string
-	for _, prefix := range []string{s.objects(), s.pages(), s.status()} {
+	for _, prefix := range []string{s.objects(), s.pages(), s.status(), s.health()} {
 		keys, err := s.keys(ctx, prefix, now.Revision)
 		if err != nil {
 			return err
@@ -32,8 +32,12 @@ func (s *Store) Sweep(ctx context.Context) error {
 	}
 	old = slices.DeleteFunc(old, func(key string) bool {
 		_, used := now.image.values[key]
-		host, isStatus := strings.CutPrefix(key, s.status())
-		return used || isStatus && hosts[host]
+		for _, prefix := range []string{s.status(), s.health()} {
+			if host, ok := strings.CutPrefix(key, prefix); ok && hosts[host] {
+				return true
+			}
+		}
+		return used
 	})
 	for batch := range slices.Chunk(old, batchOps) {
 		if err := s.remove(ctx, batch, now.Revision); err != nil {

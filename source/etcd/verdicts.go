@@ -1,0 +1,153 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/culvertnet/culvert/source"
+)
+
+// verdictPause is the least time between two writes of a host's verdicts. The first is made at once; of several that come
+// meanwhile the last one counts.
+const verdictPause = time.Second
+
+// bulletin holds what the host says about its backends until it is written.
+type bulletin struct {
+	mu   sync.Mutex
+	sick []source.Sick
+	// full has an element while there is something that may not be written.
+	full chan struct{}
+	// said is true once the host has said something. Until then what it said in an earlier life stands.
+	said bool
+}
+
+func newBulletin() *bulletin { return &bulletin{full: make(chan struct{}, 1)} }
+
+func (b *bulletin) put(sick []source.Sick) {
+	b.mu.Lock()
+	b.sick, b.said = slices.Clone(sick), true
+	b.mu.Unlock()
+	b.again()
+}
+
+func (b *bulletin) again() {
+	select {
+	case b.full <- struct{}{}:
+	default:
+	}
+}
+
+// last returns what was said last; false if nothing was.
+func (b *bulletin) last() ([]source.Sick, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sick, b.said
+}
+
+// Publish implements [source.Carrier].
+func (s *Source) Publish(sick []source.Sick) { s.bulletin.put(sick) }
+
+// publish writes what is in the bulletin when it differs from written, which is what etcd has. A host without sick backends has
+// no key.
+func (f *follower) publish(ctx context.Context, written string) error {
+	f.bulletin.again()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-pause.C:
+		}
+		next, changed := written, false
+		for !changed {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-f.bulletin.full:
+			}
+			var err error
+			if next, err = f.bulletin.text(written); err != nil {
+				return err
+			}
+			changed = next != written
+		}
+		if err := f.writeVerdicts(ctx, next); err != nil {
+			return fmt.Errorf("publish which backends are sick: %w; a host must be allowed to write under %s", err, f.layout.health())
+		}
+		written = next
+		pause.Reset(verdictPause)
+	}
+}
+
+// text is the value of the host's key; written, if nothing was said.
+func (b *bulletin) text(written string) (string, error) {
+	sick, said := b.last()
+	if !said {
+		return written, nil
+	}
+	if len(sick) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(sick)
+	return string(text), err
+}
+
+func (f *follower) writeVerdicts(ctx context.Context, text string) error {
+	key := f.layout.health() + f.Host
+	if text != "" {
+		return f.put(ctx, key, text)
+	}
+	_, err := ask(ctx, requestTimeout, func(ctx context.Context) (*clientv3.DeleteResponse, error) { return f.client.Delete(ctx, key) })
+	return err
+}
+
+// hearAll takes in the verdicts of all hosts, and returns what is written for this one.
+func (d *desk) hearAll(kvs []*mvccpb.KeyValue) (own string) {
+	sick := make(map[string][]source.Sick, len(kvs))
+	for _, kv := range kvs {
+		host := strings.TrimPrefix(string(kv.Key), d.layout.health())
+		if list, ok := readVerdicts(kv.Value); ok {
+			sick[host] = list
+		} else if before, ok := d.sick[host]; ok {
+			sick[host] = before
+		}
+		if host == d.Host {
+			own = string(kv.Value)
+		}
+	}
+	d.judged = d.judged || d.sick == nil || !reflect.DeepEqual(sick, d.sick)
+	d.sick = sick
+	return own
+}
+
+// hearSome takes in the verdicts that have changed. What was delivered must not change, so this is another map.
+func (d *desk) hearSome(events []*clientv3.Event) {
+	d.sick = maps.Clone(d.sick)
+	for _, e := range events {
+		host := strings.TrimPrefix(string(e.Kv.Key), d.layout.health())
+		if e.Type == clientv3.EventTypeDelete {
+			delete(d.sick, host)
+		} else if list, ok := readVerdicts(e.Kv.Value); ok {
+			d.sick[host] = list
+		}
+	}
+	d.judged = true
+}
+
+// readVerdicts reads a host's verdicts. What cannot be read, as of a later version, changes nothing.
+func readVerdicts(text []byte) ([]source.Sick, bool) {
+	var list []source.Sick
+	err := json.Unmarshal(text, &list)
+	return list, err == nil
+}
