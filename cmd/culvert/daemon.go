@@ -75,7 +75,7 @@ func runDaemon(c *cli.Context) error {
 	}
 	d := daemon.New(daemon.Options{
 		Host: host, Prefix: c.String(prefixFlag.Name), Name: name, Version: c.App.Version,
-		Source: fleet,
+		Source: fleet, Verdicts: strings.TrimSuffix(c.String(socketFlag.Name), ".sock") + ".verdicts",
 		Socket: c.String(socketFlag.Name), Lock: agent.LockPath, Check: c.Duration("check"), Log: log, Service: service,
 	})
 	// The context ends with SIGTERM.

@@ -106,5 +106,13 @@ func printHosts(out io.Writer, revision int64, hosts []fleetHost, now time.Time)
 			}
 		}
 	}
+	for _, h := range hosts {
+		for _, b := range h.Sick {
+			_, err := fmt.Fprintf(out, "\nbackend %s on %s: sick, since %s ago:\n%s\n", b.Backend, h.Host, now.Sub(b.Since).Round(time.Second), indent(b.Why))
+			if err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }

@@ -107,6 +107,13 @@ func attention(s daemon.Status, ago func(time.Time) string) []string {
 		}
 		repaired(t.Name, t.Repaired)
 	}
+	for _, b := range s.Sick {
+		counts := ""
+		if !b.Counts {
+			counts = ", gets new flows all the same"
+		}
+		say("backend %s on %s: sick, since %s%s:\n%s", b.Backend, b.Host, ago(b.Since), counts, indent(b.Why))
+	}
 	for _, n := range s.Notes {
 		say("note: %s", n)
 	}

@@ -127,6 +127,7 @@ func setUsers(t *testing.T, c *cluster, access etcd.Access) {
 	grant("host", prefix+"/", clientv3.PermissionType(clientv3.PermRead))
 	grant("host", prefix+"/v1/live/", clientv3.PermissionType(clientv3.PermReadWrite))
 	grant("host", prefix+"/v1/status/", clientv3.PermissionType(clientv3.PermReadWrite))
+	grant("host", prefix+"/v1/health/", clientv3.PermissionType(clientv3.PermReadWrite))
 	must(client.UserAdd(ctx, "root", "root"))
 	must(client.UserGrantRole(ctx, "root", "root"))
 	must(client.AuthEnable(ctx))

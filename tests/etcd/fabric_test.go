@@ -56,7 +56,8 @@ type process struct {
 	log *bytes.Buffer
 }
 
-func newFabric(t *testing.T) *fabric {
+// newFabric brings the lab up for the tests' fleet, with some edits.
+func newFabric(t *testing.T, edits ...string) *fabric {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: network namespaces")
@@ -66,7 +67,7 @@ func newFabric(t *testing.T) *fabric {
 		t.Fatal(err)
 	}
 	f := &fabric{T: t, cluster: newCluster(t, 1), binary: binary, dir: t.TempDir(), name: fmt.Sprintf("etcd%d", os.Getpid()), daemons: map[string]*process{}}
-	if f.lab, err = lab.Up(parse(t), lab.Options{Name: f.name}); err != nil {
+	if f.lab, err = lab.Up(parse(t, edits...), lab.Options{Name: f.name}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
