@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/culvertnet/culvert/ipvs/maglev"
 )
 
 // Verb says what a step does to its object; it begins the step's line.
@@ -158,7 +160,7 @@ func diffServices(observed, desired []Service) []Step {
 		} else if old.scheduling() != want.scheduling() {
 			steps = append(steps, Step{Verb: Change, Service: &want, Why: was(old.scheduling())})
 		}
-		steps = append(steps, diffDestinations(&want, old.Destinations)...)
+		steps = append(steps, withDisruption(diffDestinations(&want, old.Destinations), old, want)...)
 	}
 	// Those left are nobody's.
 	gone := make([]Service, 0, len(have))
@@ -168,6 +170,19 @@ func diffServices(observed, desired []Service) []Step {
 	slices.SortFunc(gone, func(a, b Service) int { return compareNames(a.Name, b.Name) })
 	for _, s := range gone {
 		steps = append(steps, Step{Verb: Remove, Service: &s})
+	}
+	return steps
+}
+
+// withDisruption has the last step of a service that goes on say what the whole change does to the table: new flows of the slots that
+// move, and flows of them that a node has no entry for, go to another destination.
+func withDisruption(steps []Step, old, want Service) []Step {
+	if len(steps) == 0 || len(old.Destinations) == 0 || len(want.Destinations) == 0 {
+		return steps
+	}
+	if d := maglev.Compare(old.Table(), want.Table()); d.Moved > 0 {
+		last := &steps[len(steps)-1]
+		last.Why = strings.TrimPrefix(last.Why+"; "+d.String(), "; ")
 	}
 	return steps
 }
