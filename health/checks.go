@@ -23,7 +23,8 @@ func Checks(t topology.Tenant) []Check {
 			if backend.Local {
 				out = append(out, Check{
 					Backend: topology.BackendID{Tenant: t.Name, Balancer: b.Name, Interface: backend.Interface},
-					Target:  Target{Address: backend.VM, Port: port, Check: *b.HealthCheck},
+					// Without a source, a node would take a load balancer's address, which VMs answer by way of an edge.
+					Target: Target{Address: backend.VM, Port: port, Check: *b.HealthCheck, Source: t.Self.Overlay(backend.VM)},
 				})
 			}
 		}

@@ -16,13 +16,13 @@ import (
 
 // dial connects from the namespace. Only the socket is made there, so no thread is kept while the connection comes about.
 // Reads and writes end with the context's deadline.
-func dial(ctx context.Context, ns *netns.NS, kind int, to netip.AddrPort) (net.Conn, error) {
-	file, err := socket(ns, kind, 0, to.Addr())
+func dial(ctx context.Context, ns *netns.NS, kind int, target Target) (net.Conn, error) {
+	file, err := socket(ns, kind, 0, target)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // FileConn has a descriptor of its own
-	if err := connect(ctx, file, to); err != nil {
+	if err := connect(ctx, file, target.endpoint()); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	conn, err := net.FileConn(file)
@@ -41,10 +41,11 @@ func dial(ctx context.Context, ns *netns.NS, kind int, to netip.AddrPort) (net.C
 	return conn, nil
 }
 
-// socket makes a non-blocking socket in the namespace for the address's family.
-func socket(ns *netns.NS, kind, protocol int, to netip.Addr) (*os.File, error) {
+// socket makes a non-blocking socket in the namespace for the address's family. It has the target's source, with a port that is chosen
+// when it connects: so many connections can be there as there are ports for one target, not for all.
+func socket(ns *netns.NS, kind, protocol int, target Target) (*os.File, error) {
 	family := unix.AF_INET6
-	if to.Is4() {
+	if target.Address.Is4() {
 		family = unix.AF_INET
 	}
 	fd := -1
@@ -55,7 +56,19 @@ func socket(ns *netns.NS, kind, protocol int, to netip.Addr) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: open a socket in %s: %w", ErrUnable, ns.Name(), err)
 	}
-	return os.NewFile(uintptr(fd), "probe"), nil
+	file := os.NewFile(uintptr(fd), "probe")
+	if target.Source.IsValid() {
+		if kind == unix.SOCK_STREAM {
+			err = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		}
+		if err == nil {
+			err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(target.Source, 0)))
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%w: take the source %s in %s: %w", ErrUnable, target.Source, ns.Name(), err), file.Close())
+		}
+	}
+	return file, nil
 }
 
 func connect(ctx context.Context, file *os.File, to netip.AddrPort) error {

@@ -25,7 +25,7 @@ func probeEcho(ctx context.Context, ns *netns.NS, target Target) error {
 	if target.Address.Is4() {
 		protocol = unix.IPPROTO_ICMP
 	}
-	file, err := socket(ns, unix.SOCK_RAW, protocol, target.Address)
+	file, err := socket(ns, unix.SOCK_RAW, protocol, target)
 	if err != nil {
 		return err
 	}

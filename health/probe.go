@@ -45,7 +45,7 @@ func Probe(ctx context.Context, ns *netns.NS, target Target) error {
 
 // probeStream is content with a connection unless the check says what to send or to expect.
 func probeStream(ctx context.Context, ns *netns.NS, target Target) error {
-	conn, err := dial(ctx, ns, unix.SOCK_STREAM, target.endpoint())
+	conn, err := dial(ctx, ns, unix.SOCK_STREAM, target)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func probeStream(ctx context.Context, ns *netns.NS, target Target) error {
 
 // probeDatagram needs an answer: UDP has no other sign of life. Nobody at the port is known at once by the VM's ICMP.
 func probeDatagram(ctx context.Context, ns *netns.NS, target Target) error {
-	conn, err := dial(ctx, ns, unix.SOCK_DGRAM, target.endpoint())
+	conn, err := dial(ctx, ns, unix.SOCK_DGRAM, target)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ const maxHeader = 64 << 10
 //
 // An http.Transport would do it, too, but keeps reading from its connections and logs what it does not like.
 func probeHTTP(ctx context.Context, ns *netns.NS, target Target) error {
-	conn, err := dial(ctx, ns, unix.SOCK_STREAM, target.endpoint())
+	conn, err := dial(ctx, ns, unix.SOCK_STREAM, target)
 	if err != nil {
 		return err
 	}

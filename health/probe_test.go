@@ -71,7 +71,7 @@ func TestProbe(t *testing.T) {
 					if tt.check.Timeout == 0 {
 						tt.check.Timeout = patience
 					}
-					err := Probe(t.Context(), ns, Target{Address: address, Port: tt.port, Check: tt.check})
+					err := Probe(t.Context(), ns, Target{Address: address, Port: tt.port, Check: tt.check, Source: address})
 					if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 						t.Errorf("Probe: %v, want %q", err, tt.want)
 					}
@@ -132,7 +132,7 @@ func TestWatch(t *testing.T) {
 	go func() {
 		defer close(done)
 		check := config.HealthCheck{Protocol: config.CheckTCP, Interval: 10 * time.Millisecond, Timeout: patience, Rise: 2, Fall: 2}
-		Watch(ctx, open, Target{netip.MustParseAddr("127.0.0.1"), port, check}, false, func(healthy bool, why error) { changes <- change{healthy, why} })
+		Watch(ctx, open, Target{Address: netip.MustParseAddr("127.0.0.1"), Port: port, Check: check}, false, func(healthy bool, why error) { changes <- change{healthy, why} })
 	}()
 	next := func() change {
 		select {

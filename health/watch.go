@@ -17,6 +17,8 @@ type Target struct {
 	Address netip.Addr
 	Port    uint16
 	Check   config.HealthCheck
+	// Source is the prober's address; the kernel's choice if it is not valid.
+	Source netip.Addr
 }
 
 // String is the target as a line of a log says it: "http 10.0.0.12:8080".

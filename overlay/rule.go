@@ -15,19 +15,19 @@ import (
 
 // LocalFor are the routing rules of a family that keep the namespace's own addresses from its VMs: local are they for what comes by
 // other devices. On a node that runs VMs, those shall reach the tenant's load balancers like all the world, by an edge and with a
-// public address.
+// public address. What they say to their host itself arrives as elsewhere: answers to its health checks, neighbour discovery.
 type LocalFor struct {
 	IPv6 bool
-	// By are the devices, separated by blanks.
-	By string
+	// By are the devices, To the destinations that are local by all devices, each sorted and separated by blanks.
+	By, To string
 	// all is true if the kernel's own rule is there, which comes first and is for everybody.
 	all bool
 }
 
 func (o LocalFor) String() string {
-	text := "rule local addresses of " + o.name() + " by " + o.By
+	text := "rule local addresses of " + o.name() + " by " + o.By + ", to " + o.To + " by all"
 	if o.all {
-		text += ", and by all others"
+		text += ", and all by all"
 	}
 	return text
 }
@@ -70,9 +70,18 @@ func (o LocalFor) rules() []*netlink.Rule {
 	for _, device := range strings.Fields(o.By) {
 		add(priorityDevice, func(r *netlink.Rule) { r.IifName = device })
 	}
-	if o.IPv6 {
-		for _, p := range nearby {
-			add(priorityScope, func(r *netlink.Rule) { r.Dst = ipNet(p) })
+	for _, p := range o.to() {
+		add(priorityScope, func(r *netlink.Rule) { r.Dst = ipNet(p) })
+	}
+	return out
+}
+
+// to are the destinations.
+func (o LocalFor) to() []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range strings.Fields(o.To) {
+		if p, err := netip.ParsePrefix(text); err == nil { // of a rule that was observed, it may be anything
+			out = append(out, p)
 		}
 	}
 	return out
@@ -135,10 +144,8 @@ func (o LocalFor) commands(at Place) []string {
 	for _, device := range strings.Fields(o.By) {
 		out = append(out, at.in("ip", "%s rule add priority %d iif %s lookup local", family, priorityDevice, device))
 	}
-	if o.IPv6 {
-		for _, p := range nearby {
-			out = append(out, at.in("ip", "%s rule add priority %d to %s lookup local", family, priorityScope, p))
-		}
+	for _, p := range o.to() {
+		out = append(out, at.in("ip", "%s rule add priority %d to %s lookup local", family, priorityScope, p))
 	}
 	return append(out, at.in("ip", "%s rule del priority 0", family))
 }
@@ -149,9 +156,20 @@ func (b *builder) localFor() {
 	if b.tenant.Edge {
 		by = append(by, topology.UplinkDevice)
 	}
-	for _, six := range []bool{false, true} {
-		b.add(LocalFor{IPv6: six, By: strings.Join(by, " ")})
+	b.add(
+		LocalFor{By: sorted(by), To: sorted([]string{host(b.tenant.Self.IPv4).String()})},
+		LocalFor{IPv6: true, By: sorted(by), To: sorted(append(texts(nearby), host(b.tenant.Self.IPv6).String()))},
+	)
+}
+
+func sorted(words []string) string { return strings.Join(slices.Sorted(slices.Values(words)), " ") }
+
+func texts(prefixes []netip.Prefix) []string {
+	out := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		out[i] = p.String()
 	}
+	return out
 }
 
 // rules reads the routing rules of a tenant's namespace; those that the kernel begins with are nothing.
@@ -166,25 +184,21 @@ func (o *observer) rules() {
 			o.err = fmt.Errorf("list routing rules: %w", err)
 			return
 		}
-		var by []string
-		scopes := 0
+		var by, to []string
 		for _, r := range list {
 			switch {
 			case r.Priority == priorityDevice && r.IifName != "" && r.Table == unix.RT_TABLE_LOCAL:
 				by = append(by, r.IifName)
 			case r.Priority == priorityScope && r.Dst != nil && r.Table == unix.RT_TABLE_LOCAL:
-				scopes++
+				to = append(to, r.Dst.String())
 			case r.Priority <= 0:
 				l.all = true
 			}
 		}
-		if l.all && len(by) == 0 && scopes == 0 {
+		if l.all && len(by) == 0 && len(to) == 0 {
 			continue
 		}
-		if six && scopes != len(nearby) {
-			by = append(by, fmt.Sprintf("(%d scopes)", scopes))
-		}
-		l.By = strings.Join(by, " ")
+		l.By, l.To = sorted(by), sorted(to)
 		o.add(l)
 	}
 }

@@ -59,12 +59,14 @@ ip -n culvert-acme route replace fd00:c0de::8000:0:0:6/128 proto 146 dev vx100
 ip -n culvert-acme route replace unreachable 10.0.0.12/32 proto 146 metric 1073741824
 ip -n culvert-acme route replace unreachable fd00::12/128 proto 146 metric 1073741824
 ip -n culvert-acme -4 rule add priority 100 iif lo lookup local
-ip -n culvert-acme -4 rule add priority 100 iif vx100 lookup local
 ip -n culvert-acme -4 rule add priority 100 iif uplink lookup local
+ip -n culvert-acme -4 rule add priority 100 iif vx100 lookup local
+ip -n culvert-acme -4 rule add priority 101 to 100.64.0.1/32 lookup local
 ip -n culvert-acme -4 rule del priority 0
 ip -n culvert-acme -6 rule add priority 100 iif lo lookup local
-ip -n culvert-acme -6 rule add priority 100 iif vx100 lookup local
 ip -n culvert-acme -6 rule add priority 100 iif uplink lookup local
+ip -n culvert-acme -6 rule add priority 100 iif vx100 lookup local
+ip -n culvert-acme -6 rule add priority 101 to fd00:c0de::1/128 lookup local
 ip -n culvert-acme -6 rule add priority 101 to fe80::/10 lookup local
 ip -n culvert-acme -6 rule add priority 101 to ff00::/8 lookup local
 ip -n culvert-acme -6 rule del priority 0
