@@ -15,7 +15,7 @@ import (
 )
 
 // dial connects from the namespace. Only the socket is made there, so no thread is kept while the connection comes about.
-// Reads and writes end with the context's deadline.
+// Reads and writes end with the context.
 func dial(ctx context.Context, ns *netns.NS, kind int, target Target) (net.Conn, error) {
 	file, err := socket(ns, kind, 0, target)
 	if err != nil {
@@ -34,11 +34,18 @@ func dial(ctx context.Context, ns *netns.NS, kind int, target Target) (net.Conn,
 		// probe a second for each of a thousand backends that is a hundred thousand entries.
 		err = tcp.SetLinger(0)
 	}
-	deadline, _ := ctx.Deadline()
-	if err := errors.Join(err, conn.SetDeadline(deadline)); err != nil {
+	if err := errors.Join(err, bound(ctx, conn)); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
+}
+
+// bound ends reads and writes with the context, which must not last longer than the probe.
+func bound(ctx context.Context, conn interface{ SetDeadline(time.Time) error }) error {
+	deadline, _ := ctx.Deadline()
+	err := conn.SetDeadline(deadline)
+	context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // fails on what is closed, which is as good
+	return err
 }
 
 // socket makes a non-blocking socket in the namespace for the address's family. It has the target's source, with a port that is chosen
@@ -72,12 +79,9 @@ func socket(ns *netns.NS, kind, protocol int, target Target) (*os.File, error) {
 }
 
 func connect(ctx context.Context, file *os.File, to netip.AddrPort) error {
-	deadline, _ := ctx.Deadline()
-	if err := file.SetDeadline(deadline); err != nil {
+	if err := bound(ctx, file); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = file.SetDeadline(time.Unix(1, 0)) }) // fails on a closed file, which is as good
-	defer stop()
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return err

@@ -100,6 +100,46 @@ func TestProbeSilence(t *testing.T) {
 	}
 }
 
+// TestStop ends probes that wait for an answer, whatever their timeout is: a daemon must stop at once.
+func TestStop(t *testing.T) {
+	ns := namespace(t)
+	address := netip.MustParseAddr("127.0.0.1")
+	silent := serveUDP(t, ns, "127.0.0.1", false)
+	mute := serve(t, ns, "127.0.0.1", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	for name, target := range map[string]Target{
+		"udp":  {Port: silent, Check: config.HealthCheck{Protocol: config.CheckUDP, Send: "ping"}},
+		"http": {Port: mute, Check: config.HealthCheck{Protocol: config.CheckHTTP, Path: "/"}},
+		"icmp": {Address: netip.MustParseAddr("127.0.0.2"), Check: config.HealthCheck{Protocol: config.CheckICMP}},
+	} {
+		if !target.Address.IsValid() {
+			target.Address = address
+		}
+		target.Check.Timeout = time.Hour
+		if target.Check.Protocol == config.CheckICMP {
+			if err := quiet(ns); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer time.AfterFunc(50*time.Millisecond, cancel).Stop() // while it waits, most likely
+		done := make(chan error, 1)
+		go func() { done <- Probe(ctx, ns, target) }()
+		select {
+		case err := <-done:
+			if err == nil {
+				t.Errorf("%s: answered", name)
+			}
+		case <-time.After(patience):
+			t.Errorf("%s: the probe goes on", name)
+		}
+	}
+}
+
+// quiet has the namespace answer no pings.
+func quiet(ns *netns.NS) error {
+	return ns.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/icmp_echo_ignore_all", []byte("1"), 0) })
+}
+
 // TestWatch sees a server go and come back.
 func TestWatch(t *testing.T) {
 	ns := namespace(t)
