@@ -59,8 +59,10 @@ func lowDescriptor(c *netlink.Conn) error {
 // Close gives the sockets back.
 func (c *Conn) Close() error { return errors.Join(c.reader.CloseLasting(), c.writer.Close()) }
 
-// Apply carries out the plan in one transaction: on an error nothing has changed. Then it ends the flows of virtual IPs that
-// stand for another private address now, or for none, and of backends that are gone; what fails there is not tried again.
+// Apply carries out the plan in one transaction: on an error nothing has changed. Then it ends flows that must not go on ([Plan]):
+// of virtual IPs that stand for another private address now, or for none, and of backends that are gone, which are not tried again
+// if that fails; and of ports that others have now, or nobody, and of VMs that are gone, where a second transaction notes that it is
+// done.
 func (c *Conn) Apply(p Plan) error {
 	t := transaction{index: c.index}
 	for _, step := range p.steps {
@@ -73,7 +75,14 @@ func (c *Conn) Apply(p Plan) error {
 	for f, gone := range p.unbound {
 		errs = append(errs, c.endFlows(f, gone))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || len(p.last) == 0 {
+		return err
+	}
+	t = transaction{index: c.index}
+	for _, step := range p.last {
+		step(&t)
+	}
+	return t.commit(c.writer)
 }
 
 // index finds the index of a device of the namespace.

@@ -39,6 +39,7 @@ const (
 	setPorted     = "ported"       // protocols whose header begins with two ports
 	setICMPErrors = "icmp_errors"  // ICMP types that carry the packet they are about
 	mapOwners     = "owners"       // other hosts' blocks
+	setFreed      = "freed"        // blocks that were given up
 	mapBlocks     = "blocks"       // sources with one block
 	mapSlots      = "slots"        // blocks that all sources share
 	mapOwnSlots   = "source_slots" // sources with several blocks of their own

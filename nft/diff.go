@@ -11,12 +11,16 @@ type Plan struct {
 	// Lines say what changes, one line each, in nft's words.
 	Lines []string
 	steps []func(*transaction)
-	// unbound are VIPs, and listeners with a backend ([binding.what]), whose flows end when the rules have changed.
+	// last are steps for a transaction of their own, when the flows have ended: which VMs are not here any more, and, in the table
+	// that needs it for fragments alone, which ports are others'. If it does not come to that, the next plan ends the flows again.
+	last []func(*transaction)
+	// unbound are VIPs, listeners with a backend ([binding.what]), ports and VMs ([Table.foreign]) whose flows end when the rules
+	// have changed.
 	unbound map[Family]map[string]bool
 }
 
 // Empty reports whether there is nothing to do.
-func (p Plan) Empty() bool { return len(p.steps) == 0 }
+func (p Plan) Empty() bool { return len(p.steps)+len(p.last) == 0 }
 
 // String prints the lines.
 func (p Plan) String() string {
@@ -234,10 +238,20 @@ func (p *Plan) elements(f Family, was, want Set) {
 	p.sayElements("-", f, want, gone)
 	p.sayElements("+", f, want, added)
 	if len(gone) > 0 {
-		p.do(func(t *transaction) { t.deleteElements(f, want, gone) })
+		remove := func(t *transaction) { t.deleteElements(f, want, gone) }
+		if want.Name == setSenders {
+			p.last = append(p.last, remove)
+		} else {
+			p.do(remove)
+		}
 	}
 	if len(added) > 0 {
-		p.do(func(t *transaction) { t.addElements(f, want, added) })
+		add := func(t *transaction) { t.addElements(f, want, added) }
+		if f == IPv4Family && (want.Name == mapOwners || want.Name == setFreed) {
+			p.last = append(p.last, add)
+		} else {
+			p.do(add)
+		}
 	}
 }
 

@@ -179,7 +179,7 @@ func (b *builder) toOwner() Chain {
 // addFragments adds what finds the owner of datagrams that came in fragments.
 func (b *builder) addFragments(t *Table) {
 	t.Counters = append(t.Counters, Reassembled)
-	t.Sets = append(t.Sets, ported(), b.owners())
+	t.Sets = append(t.Sets, ported(), b.owners(), b.freed())
 	t.include(icmpErrors())
 	if b.handsOver() {
 		t.Sets = append(t.Sets, b.listenerNodes()...)
@@ -196,10 +196,23 @@ func icmpErrors() Set {
 func (b *builder) owners() Set {
 	s := Set{Name: mapOwners, Key: Type{IPv4, Port}, Data: Type{IPv4}, Elements: make(map[string]string)}
 	for _, o := range b.t.NAT.Owners {
-		to := key(o.Peer.IPv4)
-		for port := int(o.Block.First); port <= int(o.Block.Last); port += portmap.Granule {
-			s.Elements[string(Value{}.addr(o.Block.Address).port(uint16(port)))] = to
-		}
+		s.granules(o.Block, key(o.Peer.IPv4))
 	}
 	return s
+}
+
+// freed are the granules that were given up. No rule asks for them: what arrives finds no flow. The set notes that those of this host
+// have ended ([Plan]).
+func (b *builder) freed() Set {
+	s := set(setFreed, Type{IPv4, Port})
+	for _, block := range b.t.NAT.Freed {
+		s.granules(block, "")
+	}
+	return s
+}
+
+func (s *Set) granules(b portmap.Block, value string) {
+	for port := int(b.First); port <= int(b.Last); port += portmap.Granule {
+		s.Elements[string(Value{}.addr(b.Address).port(uint16(port)))] = value
+	}
 }

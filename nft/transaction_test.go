@@ -16,7 +16,7 @@ import (
 
 // counted is a table with one map of n granules.
 func counted(n int, value byte) []Table {
-	s := Set{Name: mapOwners, Key: Type{IPv4, Port}, Data: Type{IPv4}, Elements: make(map[string]string, n)}
+	s := Set{Name: "many", Key: Type{IPv4, Port}, Data: Type{IPv4}, Elements: make(map[string]string, n)}
 	for i := range n {
 		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], uint32(i/1000))
@@ -35,7 +35,7 @@ func TestAllOrNothing(t *testing.T) {
 	}{
 		{"an element that is there", func(t *transaction) {
 			t.addElements(IPv4Family, counted(1, 0)[0].Sets[0], []element{{string(Value{}.addr(netip.IPv4Unspecified()).port(0)), string([]byte{1, 2, 3, 4})}})
-		}, "add to owners the elements 0.0.0.0 . 0 ...: file exists", unix.EEXIST},
+		}, "add to many the elements 0.0.0.0 . 0 ...: file exists", unix.EEXIST},
 		{"a set that is not there", func(t *transaction) { t.deleteSet(IPv4Family, "nobody") }, "delete set nobody: no such file or directory", unix.ENOENT},
 		{"a jump to nowhere", func(t *transaction) {
 			t.addChain(IPv4Family, Chain{Name: "c"})

@@ -7,6 +7,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/portmap"
 )
 
 // Messages and attributes of conntrack (linux/netfilter/nfnetlink_conntrack.h).
@@ -27,11 +29,12 @@ const (
 	attrProtocol      = 1 // CTA_PROTO_NUM
 	attrSourcePort    = 2 // CTA_PROTO_SRC_PORT
 	attrDestPort      = 3 // CTA_PROTO_DST_PORT
+	attrIdentifier    = 4 // CTA_PROTO_ICMP_ID
 	nestedWithoutFlag = ^uint16(unix.NLA_F_NESTED)
 )
 
-// unbind notes the VIPs that do not stand for the same private address any more, and the listeners that a backend does not serve
-// any more: translation is kept with a flow, and flows of before must not go on.
+// unbind notes the VIPs that do not stand for the same private address any more, the listeners that a backend does not serve
+// any more, and what is others' now ([Table.foreign]): translation is kept with a flow, and flows of before must not go on.
 func (p *Plan) unbind(observed, desired []Table) {
 	for _, was := range observed {
 		want := find(desired, was.Family)
@@ -40,18 +43,74 @@ func (p *Plan) unbind(observed, desired []Table) {
 		}
 		old, now := was.bindings(), want.bindings()
 		for binding := range old {
-			if now[binding] {
-				continue
+			if !now[binding] {
+				p.end(was.Family, binding.what)
 			}
-			if p.unbound == nil {
-				p.unbound = make(map[Family]map[string]bool)
-			}
-			if p.unbound[was.Family] == nil {
-				p.unbound[was.Family] = make(map[string]bool)
-			}
-			p.unbound[was.Family][binding.what] = true
+		}
+		for what := range want.foreign(&was) {
+			p.end(was.Family, what)
 		}
 	}
+}
+
+// end notes whose flows end.
+func (p *Plan) end(f Family, what string) {
+	if p.unbound == nil {
+		p.unbound = make(map[Family]map[string]bool)
+	}
+	if p.unbound[f] == nil {
+		p.unbound[f] = make(map[string]bool)
+	}
+	p.unbound[f][what] = true
+}
+
+// foreign yields the ports, as keys of [mapOwners] and [setFreed], that belong to others, or to nobody, and did not before; the public addresses that
+// are not the tenant's any more; and the private ones whose VM is gone from this host, or is another one.
+//
+// Packets for such ports do not get as far as conntrack when an edge sends them. Those of a host that knows less do, and what the old
+// owner's VMs send would still leave by them.
+func (t *Table) foreign(was *Table) map[string]bool {
+	out := make(map[string]bool)
+	if t.Family == IPv4Family {
+		for _, set := range [...]string{mapOwners, setFreed} {
+			before := was.elements(set)
+			for port, to := range t.elements(set) {
+				if from, known := before[port]; !known || from != to {
+					out[port] = true
+				}
+			}
+		}
+	}
+	for address := range was.elements(setPublics) {
+		if _, stays := t.elements(setPublics)[address]; !stays {
+			out[address] = true
+		}
+	}
+	vms := make(map[string]bool)
+	for sender := range t.elements(setSenders) {
+		vms[sender[deviceBytes:]] = true
+	}
+	for sender := range was.elements(setSenders) {
+		if vm := sender[deviceBytes:]; !vms[vm] {
+			out[gonePrefix+vm[paddedMACBytes:]] = true
+		}
+	}
+	return out
+}
+
+// Lengths within the keys of [setSenders], and what goes before the private address of a VM that is gone.
+const (
+	deviceBytes    = 16
+	paddedMACBytes = 8
+	gonePrefix     = "vm "
+)
+
+// elements are a set's, nil if there is none.
+func (t *Table) elements(name string) map[string]string {
+	if s := t.set(name); s != nil {
+		return s.Elements
+	}
+	return nil
 }
 
 // binding is what conntrack translates: what, as an entry tells it, stands for a private address or socket.
@@ -77,8 +136,8 @@ func (t *Table) bindings() map[binding]bool {
 // entry is what of a conntrack entry is needed to delete it, as the kernel wrote it.
 type entry struct{ original, id []byte }
 
-// endFlows deletes the conntrack entries of flows that came for one of the addresses, or left from one, or are served by a backend
-// that is gone.
+// endFlows deletes the conntrack entries of flows that came for one of the addresses or ports, or left from one, or are served by a
+// backend that is gone.
 func (c *Conn) endFlows(f Family, gone map[string]bool) error {
 	replies, err := c.writer.Execute(netlink.Message{
 		Header: netlink.Header{Type: conntrackGet, Flags: netlink.Request | netlink.Dump}, Data: header(f, 0),
@@ -110,7 +169,7 @@ func (c *Conn) endFlow(f Family, e entry) error {
 		Header: netlink.Header{Type: conntrackDelete, Flags: netlink.Request | netlink.Acknowledge}, Data: append(header(f, 0), attrs...),
 	})
 	if err != nil && !errors.Is(err, unix.ENOENT) { // it has ended by itself
-		return fmt.Errorf("end a flow of a virtual IP or a backend that is gone: %w", err)
+		return fmt.Errorf("end a flow of an address, a port, a VM or a backend that is gone: %w", err)
 	}
 	return nil
 }
@@ -137,15 +196,34 @@ func decodeEntry(data []byte, gone map[string]bool) (e entry, ends bool, err err
 			return entry{}, false, err
 		}
 	}
-	const padding = "\x00\x00"
 	served := string(Value(original.destination).protocol(original.protocol)) + original.destPort + padding + reply.source + reply.sourcePort + padding
-	return e, gone[original.destination] || gone[reply.destination] || gone[served], nil
+	ends = gone[original.destination] || gone[reply.destination] || gone[served] || gone[reply.granule()] ||
+		gone[gonePrefix+original.source] || gone[gonePrefix+reply.source]
+	return e, ends, nil
 }
+
+// granule is where the tuple goes to, as a key of [mapOwners].
+func (t tuple) granule() string {
+	port := t.destPort
+	if t.identifier != "" {
+		port = t.identifier
+	}
+	if len(port) != 2 {
+		return ""
+	}
+	granule := binary.BigEndian.Uint16([]byte(port)) / portmap.Granule * portmap.Granule
+	return t.destination + string(binary.BigEndian.AppendUint16(nil, granule)) + padding
+}
+
+// padding fills a port up to a register.
+const padding = "\x00\x00"
 
 // tuple is one direction of an entry, in network byte order.
 type tuple struct {
 	source, destination, sourcePort, destPort string
-	protocol                                  byte
+	// identifier is that of an echo request and its reply.
+	identifier string
+	protocol   byte
 }
 
 func decodeTuple(data []byte) (t tuple, err error) {
@@ -178,6 +256,8 @@ func decodeTuple(data []byte) (t tuple, err error) {
 						t.sourcePort = string(l4.Bytes())
 					case attrDestPort:
 						t.destPort = string(l4.Bytes())
+					case attrIdentifier:
+						t.identifier = string(l4.Bytes())
 					}
 				}
 				return nil

@@ -3,6 +3,7 @@ package portmap
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/culvertnet/culvert/config"
@@ -22,6 +23,8 @@ import (
 //   - What has left the fleet is released at once: interfaces, hosts without interfaces of the tenant, tenants, NAT
 //     gateways, and blocks of addresses that left, because nothing routes to those any more.
 //
+// What is released nobody gets in the same step, nor what was before and has not been settled ([Freed]).
+//
 // All that does not fit is reported at once, each as a [*Shortage] where ports are missing, and no lock is returned.
 func Allocate(old *Lock, fleet *config.Fleet) (*Lock, error) {
 	if old == nil {
@@ -33,6 +36,7 @@ func Allocate(old *Lock, fleet *config.Fleet) (*Lock, error) {
 		numberBackends(lock, old, fleet),
 	}
 	desk := newDesk(fleet)
+	desk.held = held(old, fleet)
 	for i := range fleet.Tenants {
 		t := &fleet.Tenants[i]
 		if t.NATGateway == nil {
@@ -54,6 +58,7 @@ func Allocate(old *Lock, fleet *config.Fleet) (*Lock, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	lock.free(old)
 	return lock, nil
 }
 
@@ -62,6 +67,7 @@ type desk struct {
 	fleet  *config.Fleet
 	order  map[string]int // of hosts
 	orders []int
+	held   map[netip.Addr][]Block
 }
 
 func newDesk(fleet *config.Fleet) *desk {
@@ -95,6 +101,7 @@ func (d *desk) serve(t *config.Tenant, before []Claim) ([]Claim, error) {
 		}
 	}
 	b := newBook(t, want/Granule)
+	b.hold(d.held)
 	claims := append(promised, b.adopt(promised, before, hosts)...)
 	if err := b.settle(claims[:len(promised)]); err != nil {
 		return nil, err

@@ -61,8 +61,8 @@ func TestAllocate(t *testing.T) {
 		}},
 		{"growth downward keeps the order of blocks", aFleet("hv1 hv2", "vm-a@hv1 vm-b@hv2", perHost(1024, addrA)), []step{
 			{"first", nil, "host hv1: 23:1024-2047\n host hv2: 23:2048-3071"},
-			{"one leaves, listeners take the room above", func(f *config.Fleet, l *Lock) *Lock {
-				f.Tenants[0].Interfaces = someInterfaces("vm-b@hv2")
+			{"one leaves", interfaces("vm-b@hv2"), "host hv2: 23:2048-3071"},
+			{"listeners take the room above", func(f *config.Fleet, l *Lock) *Lock {
 				f.Tenants[0].NATGateway = perHost(1152, addrA)
 				f.Tenants[0].LoadBalancers = listening(3072)
 				return l
@@ -129,6 +129,9 @@ func TestAllocate(t *testing.T) {
 			var lock *Lock
 			for _, s := range story.steps {
 				t.Log(s.name)
+				if lock != nil {
+					lock = Settle(lock, nil)
+				}
 				if s.edit != nil {
 					lock = s.edit(story.fleet, lock)
 				}

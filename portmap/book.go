@@ -23,6 +23,7 @@ type book struct {
 	whole  place
 	pieces int
 	runs   []run
+	held   int // ports that were given up and cannot be handed out yet
 }
 
 // place is a granule of an address.
@@ -40,6 +41,16 @@ func newBook(t *config.Tenant, want int) *book {
 	return b
 }
 
+// hold marks what is not to be handed out yet.
+func (b *book) hold(held map[netip.Addr][]Block) {
+	for i, a := range b.addrs {
+		for _, bl := range held[a] {
+			b.taken[i].add(bl.run())
+			b.held += bl.Size()
+		}
+	}
+}
+
 // adopt hands the old claims to the promised claimants that had them, and returns those of claimants which are
 // promised nothing but still exist, all retired. Blocks of addresses that left are dropped.
 func (b *book) adopt(promised, before []Claim, hosts []string) []Claim {
@@ -55,6 +66,8 @@ func (b *book) adopt(promised, before []Claim, hosts []string) []Claim {
 	for _, c := range before {
 		i, ok := at[c.Claimant]
 		if !ok && !exists[c.Claimant] {
+			// Given up with this step, so for the next one.
+			b.held += ports(b.take(c.Blocks)) + ports(b.take(c.Retired))
 			continue
 		}
 		blocks, retired := b.take(c.Blocks), b.take(c.Retired)

@@ -1,6 +1,7 @@
 package portmap
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
@@ -42,7 +43,7 @@ func (d *decoder) openSection(name, value string) {
 	t.section = name
 	d.noValue(name, value)
 	switch name {
-	case sectionHosts, sectionInterfaces, sectionRetiredHosts, sectionRetiredInterfaces, sectionBackends:
+	case sectionHosts, sectionInterfaces, sectionRetiredHosts, sectionRetiredInterfaces, sectionBackends, sectionFreedHosts, sectionFreedInterfaces:
 	default:
 		d.fail("tenant %s: unknown field %q", t.name, name)
 	}
@@ -63,6 +64,12 @@ func (d *decoder) entry(name, value string) {
 	switch t.section {
 	case sectionBackends:
 		d.backend(name, value)
+		return
+	case sectionFreedHosts:
+		d.freed(Claimant{Host: name}, value)
+		return
+	case sectionFreedInterfaces:
+		d.freed(Claimant{Interface: name}, value)
 		return
 	case sectionHosts:
 		e.who.Host = name
@@ -89,6 +96,37 @@ func (d *decoder) backend(name, value string) {
 	}
 	if n, ok := d.uint32(name, value); ok {
 		t.Backends[name] = n
+	}
+}
+
+// freed reads a list of blocks that were given up, such as "[45.86.152.23:1024-2047@1042]".
+func (d *decoder) freed(who Claimant, value string) {
+	var text []string
+	t := d.tenant.tenant
+	for _, f := range t.Freed {
+		if f.Claimant == who {
+			d.fail("tenant %s: what %s has freed appears twice", d.tenant.name, who)
+			return
+		}
+	}
+	list, closed := strings.CutSuffix(value, "]")
+	var after []int64
+	for _, item := range strings.Split(list, ", ") {
+		block, generation, dated := strings.Cut(item, "@")
+		n := uint64(0)
+		if dated {
+			var err error
+			if n, err = parseNumber(generation, math.MaxInt64); err != nil {
+				d.fail("%s: generation: %w", who, err)
+			}
+		}
+		text, after = append(text, block), append(after, int64(n))
+	}
+	if closed {
+		text[len(text)-1] += "]"
+	}
+	for i, b := range d.blocks(who.String(), strings.Join(text, ", ")) {
+		t.Freed = append(t.Freed, Freed{b, who, after[i]})
 	}
 }
 
@@ -119,7 +157,8 @@ func (d *decoder) closeTenant() {
 	if t.tenant == nil {
 		return
 	}
-	if len(t.entries) == 0 && len(t.tenant.Backends) == 0 {
+	slices.SortFunc(t.tenant.Freed, compareFreed)
+	if len(t.entries) == 0 && t.tenant.empty() {
 		d.fail("tenant %s owns nothing; remove it", t.name)
 	}
 	byClaimant := func(a, b entry) int { return a.who.Compare(b.who) }

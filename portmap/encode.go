@@ -23,6 +23,8 @@ const (
 	sectionRetiredHosts      = "retiredHosts"
 	sectionRetiredInterfaces = "retiredInterfaces"
 	sectionBackends          = "backends"
+	sectionFreedHosts        = "freedHosts"
+	sectionFreedInterfaces   = "freedInterfaces"
 )
 
 // Encode returns the lock as the text of fleet.lock.yaml: one line for each claim's blocks, hosts and backends in the
@@ -41,7 +43,7 @@ func Encode(lock *Lock) ([]byte, error) {
 	opened := false
 	for _, name := range slices.Sorted(maps.Keys(lock.Tenants)) {
 		t := lock.Tenants[name]
-		if len(t.Claims) == 0 && len(t.Backends) == 0 {
+		if t.empty() {
 			continue
 		}
 		if !opened {
@@ -79,6 +81,34 @@ func (e *encoder) tenant(name string, t *Tenant) {
 	if len(t.Backends) > 0 {
 		e.open(sectionBackends, "    ")
 		byNumber(t.Backends, func(name string, n uint32) { e.number(name, n, "      ") })
+	}
+	e.freed(sectionFreedHosts, t.Freed, func(c Claimant) string { return c.Host })
+	e.freed(sectionFreedInterfaces, t.Freed, func(c Claimant) string { return c.Interface })
+}
+
+// freed writes the section if get returns a name for any of the freed blocks: a line for each claimant, with the generation after an @.
+func (e *encoder) freed(section string, freed []Freed, get func(Claimant) string) {
+	byName := make(map[string][]Freed)
+	for _, f := range freed {
+		if name := get(f.Claimant); name != "" {
+			byName[name] = append(byName[name], f)
+		}
+	}
+	if len(byName) > 0 {
+		e.open(section, "    ")
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		e.key(name, "      ")
+		sep := " ["
+		for _, f := range byName[name] {
+			e.buf = append(e.buf, sep...)
+			e.block(f.Block)
+			if f.After != 0 {
+				e.buf = strconv.AppendInt(append(e.buf, '@'), f.After, 10)
+			}
+			sep = ", "
+		}
+		e.buf = append(e.buf, "]\n"...)
 	}
 }
 

@@ -32,6 +32,8 @@ type Tenant struct {
 	// Backends holds the creation sequence number of every load-balancer backend, by "balancer/interface"
 	// ([BackendKey]). The numbers are unique in the fleet and never used again.
 	Backends map[string]uint32
+	// Freed are the blocks that were given up and that nobody can have yet, sorted.
+	Freed []Freed
 }
 
 // Owner returns who owns the port of the address, and the block it is in, active or retired. It looks at every

@@ -66,7 +66,7 @@ func TestRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantClaims(t, lock, "host hv10: 23:1024-2047 23:8192-8255 23:5120-6143\n host hv2: 24:1024-2047")
-	if lock.Tenants["gone"] != nil || len(lock.Tenants["acme"].Backends) != 2 || lock.NextHost != 12 {
+	if gone := lock.Tenants["gone"]; len(gone.Claims) > 0 || !slices.Equal(gone.Freed, []Freed{{Block: someBlocks("40:1024-1087")[0], Claimant: Claimant{Host: "hv2"}}}) || len(lock.Tenants["acme"].Backends) != 2 || lock.NextHost != 12 {
 		t.Errorf("released to %v", lock)
 	}
 	if same, err := Release(old); err != nil || len(same.Tenants) != len(old.Tenants) {

@@ -25,6 +25,7 @@ func Prove(lock *Lock, fleet *config.Fleet) error {
 	}
 	p.strangers()
 	p.sweep()
+	p.freed()
 	p.listeners()
 	return errors.Join(p.found...)
 }

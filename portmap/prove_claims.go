@@ -138,7 +138,7 @@ func (p *proof) strangers() {
 		known[p.fleet.Tenants[i].Name] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.lock.Tenants)) {
-		if !known[name] {
+		if t := p.lock.Tenants[name]; !known[name] && len(t.Claims)+len(t.Backends) > 0 {
 			p.violated(Violation{Invariant: Existing, Detail: fmt.Sprintf("tenant %s is in the lock but not in the fleet", name)})
 			p.claims(&config.Tenant{Name: name})
 		}

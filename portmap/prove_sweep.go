@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -82,6 +83,21 @@ func (s span) block() Block {
 func (p *proof) holder(s span) Holder {
 	name := p.names[s.tenant]
 	return Holder{name, p.lock.Tenants[name].Claims[s.claim].Claimant}
+}
+
+// freed looks for each freed block in the sorted spans.
+func (p *proof) freed() {
+	for _, tenant := range slices.Sorted(maps.Keys(p.lock.Tenants)) {
+		for _, f := range p.lock.Tenants[tenant].Freed {
+			// Spans do not overlap, or that was found.
+			last := spanKey(f.Block.Address, f.Block.Last, 0xffff)
+			i, _ := slices.BinarySearchFunc(p.spans, last, func(s span, k uint64) int { return cmp.Compare(s.key, k+1) })
+			if i > 0 && p.spans[i-1].last() >= spanKey(f.Block.Address, f.Block.First, 0)>>16 {
+				who := p.holder(p.spans[i-1])
+				p.about(NotYet, who, f.Block, "%s has ports of %s, which %s of tenant %s gave up and may still use", who, f.Block, f.Claimant, tenant)
+			}
+		}
+	}
 }
 
 // listeners looks for each listener's port in the sorted spans.

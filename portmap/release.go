@@ -6,8 +6,8 @@ import (
 	"maps"
 )
 
-// Release returns a lock without the retired blocks of the named tenants, whose ports become free. It is for the
-// operator who knows that they have drained: flows that still use them end. A name that is not in the lock is an error.
+// Release returns a lock without the retired blocks of the named tenants, whose ports become free ([Freed]). It is for
+// the operator who knows that they have drained: flows that still use them end. A name that is not in the lock is an error.
 // old stays as it is.
 func Release(old *Lock, tenants ...string) (*Lock, error) {
 	lock := *old
@@ -19,20 +19,17 @@ func Release(old *Lock, tenants ...string) (*Lock, error) {
 			errs = append(errs, fmt.Errorf("release retired blocks: the lock has no tenant %q; name one that it has", name))
 			continue
 		}
-		kept := &Tenant{Backends: t.Backends}
+		kept := &Tenant{Backends: t.Backends, Freed: t.Freed}
 		for _, c := range t.Claims {
 			if len(c.Blocks) > 0 {
 				kept.Claims = append(kept.Claims, Claim{Claimant: c.Claimant, Blocks: c.Blocks})
 			}
 		}
-		if len(kept.Claims) == 0 && len(kept.Backends) == 0 {
-			delete(lock.Tenants, name)
-			continue
-		}
-		lock.Tenants[name] = kept
+		lock.put(name, kept)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	lock.free(old)
 	return &lock, nil
 }

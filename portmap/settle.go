@@ -207,7 +207,7 @@ func (b *book) shortages(claims []Claim, short []*Claim) error {
 	}
 	errs := make([]error, len(short))
 	for i, c := range short {
-		s := &Shortage{Tenant: b.tenant.Name, Claimant: c.Claimant, Wanted: b.want * Granule, Addresses: fill, Retired: retired}
+		s := &Shortage{Tenant: b.tenant.Name, Claimant: c.Claimant, Wanted: b.want * Granule, Addresses: fill, Retired: retired, Held: b.held}
 		s.Setting = "portsPerHost"
 		if c.Claimant.Host == "" {
 			s.Setting = "portsPerInterface"

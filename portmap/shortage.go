@@ -17,6 +17,8 @@ type Shortage struct {
 	Addresses []Fill
 	// Retired is the number of ports that the tenant's retired blocks hold.
 	Retired int
+	// Held is the number of ports of the tenant's addresses that were given up, by this step too, and cannot be handed out yet.
+	Held int
 	// Setting is the field of natGateway that promised the ports.
 	Setting string
 }
@@ -50,6 +52,9 @@ func (s *Shortage) Error() string {
 	fmt.Fprintf(&b, "; add an address to natGateway.addresses of tenant %s, or lower %s", s.Tenant, s.Setting)
 	if s.Retired > 0 {
 		fmt.Fprintf(&b, ", or release the tenant's retired blocks (%d ports) once they have drained", s.Retired)
+	}
+	if s.Held > 0 {
+		fmt.Fprintf(&b, ", or hand out what leaves first: %d ports were given up and are free once all hosts know", s.Held)
 	}
 	return b.String()
 }

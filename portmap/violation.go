@@ -18,6 +18,7 @@ const (
 	Promise        Invariant = "promise"          // active blocks add up to what the claimant is promised
 	Existing       Invariant = "existing"         // claims are of claimants that exist
 	ClaimOrder     Invariant = "claim-order"      // claims are sorted, one per claimant
+	NotYet         Invariant = "not-yet"          // a block that was given up is nobody's until that is settled
 	FreeListeners  Invariant = "listener-is-free" // no block covers the port of a listener
 )
 

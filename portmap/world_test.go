@@ -72,6 +72,7 @@ func (w *world) edit(t *rapid.T) {
 		t.Fatalf("proof: %v", err)
 	}
 	w.checkStable(t, before, lock)
+	checkHandOver(t, w.lock, lock)
 	w.lock = lock
 	w.kept++
 }
@@ -89,7 +90,7 @@ func (w *world) change(t *rapid.T) {
 	what := rapid.SampledFrom([]string{
 		"add host", "remove host", "down", "shuffle", "add tenant", "remove tenant", "remove gateway",
 		"add interface", "add interface", "add interface", "remove interface", "move interface",
-		"add address", "remove address", "ports", "ports", "ports", "mode", "listener", "backend", "release",
+		"add address", "remove address", "ports", "ports", "ports", "mode", "listener", "backend", "release", "settle", "settle",
 	}).Draw(t, "edit")
 	switch what {
 	case "add host":
@@ -114,8 +115,12 @@ func (w *world) change(t *rapid.T) {
 		f.Tenants = slices.DeleteFunc(f.Tenants, func(t config.Tenant) bool { return t.Name == name })
 	case "release":
 		if w.lock.Tenants[tenant.Name] != nil {
-			w.lock, _ = Release(w.lock, tenant.Name)
+			released, _ := Release(w.lock, tenant.Name)
+			checkHandOver(t, w.lock, released)
+			w.lock = released
 		}
+	case "settle":
+		w.lock = Settle(w.lock, func(f Freed) bool { return rapid.Bool().Draw(t, "settled") })
 	default:
 		w.changeTenant(t, tenant, f.Hosts[host].Name, what)
 	}
@@ -278,6 +283,52 @@ func checkClaimStays(t *rapid.T, tenant *config.Tenant, was Claim, lock *Tenant,
 	}
 }
 
+// checkHandOver wants that hosts which hold either lock never use the same port for two claimants, and that what nobody has any more
+// is noted.
+func checkHandOver(t *rapid.T, old, next *Lock) {
+	type port struct {
+		addr netip.Addr
+		at   uint16
+	}
+	each := func(b Block, f func(port)) {
+		for at := int(b.First); at <= int(b.Last); at += Granule {
+			f(port{b.Address, uint16(at)})
+		}
+	}
+	owners, freed := map[port]Holder{}, map[port]bool{}
+	for name, tn := range next.Tenants {
+		for _, c := range tn.Claims {
+			for _, b := range slices.Concat(c.Blocks, c.Retired) {
+				each(b, func(p port) { owners[p] = Holder{name, c.Claimant} })
+			}
+		}
+		for _, f := range tn.Freed {
+			each(f.Block, func(p port) { freed[p] = true })
+		}
+	}
+	for name, tn := range old.Tenants {
+		for _, f := range tn.Freed {
+			each(f.Block, func(p port) {
+				if who, ok := owners[p]; ok || !freed[p] {
+					t.Fatalf("port %d of %s was freed by %s, is now of %v, freed %t", p.at, p.addr, f.Claimant, who, freed[p])
+				}
+			})
+		}
+		for _, c := range tn.Claims {
+			for _, b := range slices.Concat(c.Blocks, c.Retired) {
+				each(b, func(p port) {
+					switch who, ok := owners[p]; {
+					case ok && who != Holder{name, c.Claimant}:
+						t.Fatalf("port %d of %s belongs to %s of tenant %s and, for hosts that know more, to %s", p.at, p.addr, c.Claimant, name, who)
+					case !ok && !freed[p]:
+						t.Fatalf("port %d of %s of %s was given up, and nobody noted it", p.at, p.addr, c.Claimant)
+					}
+				})
+			}
+		}
+	}
+}
+
 func TestAnyOrderOfEdits(t *testing.T) {
 	kept := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -300,6 +351,9 @@ func TestAnyOrderOfEdits(t *testing.T) {
 		kept += w.kept
 		w.fleet.Tenants, w.fleet.Hosts = nil, nil
 		empty, err := Allocate(w.lock, w.fleet)
+		if err == nil {
+			empty = Settle(empty, nil)
+		}
 		if err != nil || len(empty.Hosts) != 0 || len(empty.Tenants) != 0 {
 			t.Fatalf("an empty fleet leaves %v, %v", empty, err)
 		}
@@ -321,11 +375,16 @@ func TestNoCapacityIsLost(t *testing.T) {
 		for range rapid.IntRange(1, 6).Draw(t, "cycles") {
 			ifaces := &f.Tenants[0].Interfaces
 			*ifaces = slices.DeleteFunc(*ifaces, func(config.Interface) bool { return rapid.Bool().Draw(t, "leaves") })
+			// What leaves is free for the next step, not for the same.
+			gone, err := Allocate(lock, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lock = Settle(gone, nil)
 			for len(*ifaces) < full {
 				next++
 				*ifaces = append(*ifaces, config.Interface{Name: fmt.Sprint("vm", next), Host: "hv1"})
 			}
-			var err error
 			if lock, err = Allocate(lock, f); err != nil {
 				t.Fatal(err)
 			}

@@ -167,6 +167,11 @@ func (b *builder) nat(t *config.Tenant, self Tenant, holders map[string]*Peer) (
 			nat.Owners = append(nat.Owners, Owner{Block: block, Peer: *peer})
 		}
 	}
+	for _, f := range locked.Freed {
+		if slices.Contains(nat.Addresses, f.Block.Address) {
+			nat.Freed = append(nat.Freed, f.Block)
+		}
+	}
 	for _, i := range self.Interfaces {
 		claimant := portmap.Claimant{Host: i.Host}
 		if nat.PerInterface {

@@ -113,6 +113,8 @@ type NAT struct {
 	Sources []Source
 	// Owners are the blocks that other hosts answer for, retired ones included.
 	Owners []Owner
+	// Freed are blocks that were given up: no flow of this host uses them.
+	Freed []portmap.Block
 	// Exempt are the destinations that sources reach without translation.
 	Exempt []netip.Prefix
 	// Exempted are, on an edge of a tenant with such destinations, the sources on other hosts that are up.

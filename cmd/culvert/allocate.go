@@ -39,7 +39,7 @@ func allocateCommand() *cli.Command {
 			if err != nil {
 				return inputError{err}
 			}
-			lock, err := allocate(old, fleet, c.StringSlice("release"))
+			lock, err := allocate(old, fleet, c.StringSlice("release"), nil)
 			if err != nil {
 				return err
 			}
@@ -58,17 +58,19 @@ func allocateCommand() *cli.Command {
 	}
 }
 
-// allocate computes the next lock and proves it.
-func allocate(old *portmap.Lock, fleet *config.Fleet, release []string) (*portmap.Lock, error) {
-	if len(release) > 0 {
-		var err error
-		if old, err = portmap.Release(old, release...); err != nil {
-			return nil, inputError{err}
-		}
-	}
-	lock, err := portmap.Allocate(old, fleet)
+// allocate computes the next lock and proves it. What was given up before, and is settled, it hands out again; nil stands for all of
+// it, for whoever changes files has applied the last change everywhere. If that is all that there is to do, the lock stays as it is.
+func allocate(old *portmap.Lock, fleet *config.Fleet, release []string, settled func(portmap.Freed) bool) (*portmap.Lock, error) {
+	base, err := portmap.Release(portmap.Settle(old, settled), release...)
 	if err != nil {
 		return nil, inputError{err}
+	}
+	lock, err := portmap.Allocate(base, fleet)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	if portmap.Same(old, lock) {
+		lock = old
 	}
 	if err := portmap.Prove(lock, fleet); err != nil {
 		return nil, inputError{fmt.Errorf("nothing was written: the old lock contradicts itself; restore it from where the fleet is kept:\n%w", err)}
@@ -124,6 +126,9 @@ func handedOut(l *portmap.Lock) []string {
 			for _, b := range c.Retired {
 				out = append(out, fmt.Sprintf("tenant %s: %s: %s, retired", name, c.Claimant, b))
 			}
+		}
+		for _, f := range t.Freed {
+			out = append(out, fmt.Sprintf("tenant %s: %s: %s, given up", name, f.Claimant, f.Block))
 		}
 		for backend, n := range t.Backends {
 			out = append(out, fmt.Sprintf("tenant %s: backend %s: number %d", name, backend, n))

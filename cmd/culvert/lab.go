@@ -166,6 +166,6 @@ func labFleet(path string) (*config.Fleet, *portmap.Lock, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	lock, err := allocate(portmap.NewLock(), fleet, nil)
+	lock, err := allocate(portmap.NewLock(), fleet, nil, nil)
 	return fleet, lock, err
 }

@@ -67,7 +67,7 @@ func push(c *cli.Context, s *etcd.Store, fleet *config.Fleet) error {
 		if err != nil {
 			return err
 		}
-		lock, err := nextLock(c, old, fleet)
+		lock, err := nextLock(c, s, old, fleet)
 		if err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func push(c *cli.Context, s *etcd.Store, fleet *config.Fleet) error {
 }
 
 // nextLock hands out what the fleet needs beyond what etcd's lock has.
-func nextLock(c *cli.Context, old *etcd.Fleet, fleet *config.Fleet) (*portmap.Lock, error) {
+func nextLock(c *cli.Context, s *etcd.Store, old *etcd.Fleet, fleet *config.Fleet) (*portmap.Lock, error) {
 	if expect := c.Int64("expect"); c.IsSet("expect") && old.Revision != expect {
 		return nil, fmt.Errorf("etcd holds generation %d, not %d; look at what has changed (culvert pull) and push again", old.Revision, expect)
 	}
@@ -113,7 +113,7 @@ func nextLock(c *cli.Context, old *etcd.Fleet, fleet *config.Fleet) (*portmap.Lo
 			return nil, inputError{err}
 		}
 	}
-	return allocate(base, fleet, c.StringSlice("release"))
+	return allocateSettled(c, s, old, base, fleet)
 }
 
 // printPush prints what a push changes, and reports whether that is anything.

@@ -75,7 +75,8 @@ func (s *stage) adopt(c call, file string) error {
 	if old == nil {
 		old = portmap.NewLock()
 	}
-	lock, err := portmap.Allocate(old, fleet)
+	// A story changes one thing after the other, each everywhere.
+	lock, err := portmap.Allocate(portmap.Settle(old, nil), fleet)
 	if err != nil {
 		return err
 	}
