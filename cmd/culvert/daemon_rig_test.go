@@ -91,7 +91,7 @@ func (r *daemonRig) push(text string) *config.Fleet {
 	if err != nil {
 		r.Fatal(err)
 	}
-	if r.locked, err = portmap.Allocate(r.locked, fleet); err != nil {
+	if r.locked, err = portmap.Allocate(portmap.Settle(r.locked, nil), fleet); err != nil {
 		r.Fatal(err)
 	}
 	r.replace(r.fleet, text)
