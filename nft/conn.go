@@ -109,6 +109,9 @@ func (c *Conn) Observe() ([]Table, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the generation of the rules: %w", err)
 		}
+		if err := c.letFinish(); err != nil {
+			return nil, err
+		}
 		tables, problem := c.tables()
 		after, err := c.reader.GetGen()
 		if err != nil {
@@ -119,6 +122,16 @@ func (c *Conn) Observe() ([]Table, error) {
 		}
 	}
 	return nil, ErrChanging
+}
+
+// letFinish waits for a transaction that is under way. The kernel counts the new generation first, and takes out old elements and rules
+// after that (nf_tables_commit): a listing in between skips others. An empty batch changes nothing and waits for the same lock, and
+// what is sent has been dealt with.
+func (c *Conn) letFinish() error {
+	if _, err := c.writer.SendMessages([]netlink.Message{batchMark(unix.NFNL_MSG_BATCH_BEGIN), batchMark(unix.NFNL_MSG_BATCH_END)}); err != nil {
+		return fmt.Errorf("wait for changes of the rules that are under way: %w", err)
+	}
+	return nil
 }
 
 // ErrChanging says that the rules change faster than they can be read.

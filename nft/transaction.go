@@ -196,14 +196,11 @@ func (t *transaction) commit(c *netlink.Conn) error {
 		return t.err
 	}
 	batch := make([]netlink.Message, 0, len(t.messages)+2)
-	mark := func(typ int) netlink.Message {
-		return netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(typ), Flags: netlink.Request}, Data: header(0, unix.NFNL_SUBSYS_NFTABLES)}
-	}
-	batch = append(batch, mark(unix.NFNL_MSG_BATCH_BEGIN))
+	batch = append(batch, batchMark(unix.NFNL_MSG_BATCH_BEGIN))
 	batch = append(batch, t.messages...)
 	// Only the last message asks for an answer; those that are refused give one anyway.
 	batch[len(batch)-1].Header.Flags |= netlink.Acknowledge
-	batch = append(batch, mark(unix.NFNL_MSG_BATCH_END))
+	batch = append(batch, batchMark(unix.NFNL_MSG_BATCH_END))
 	size := 0
 	for _, m := range batch {
 		size += len(m.Data) + unix.NLMSG_HDRLEN + unix.NLMSG_ALIGNTO
@@ -216,6 +213,11 @@ func (t *transaction) commit(c *netlink.Conn) error {
 		return fmt.Errorf("send %d messages: %w", len(batch), err)
 	}
 	return t.answers(c, sent)
+}
+
+// batchMark is a message that a batch begins or ends with.
+func batchMark(typ int) netlink.Message {
+	return netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(typ), Flags: netlink.Request}, Data: header(0, unix.NFNL_SUBSYS_NFTABLES)}
 }
 
 // answers reads until the last message is answered.

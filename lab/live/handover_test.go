@@ -132,8 +132,6 @@ func newHandOver(t *testing.T, first generation) *handOver {
 // apply brings hosts to a generation; none stands for all.
 func (h *handOver) apply(g generation, hosts ...string) {
 	h.Helper()
-	t0 := time.Now()
-	defer func() { T["apply"] += time.Since(t0); N["apply"] += len(hosts) }()
 	if h.now != g.fleet {
 		if err := h.lab.Rewire(g.fleet); err != nil {
 			h.Fatal(err)
@@ -190,8 +188,6 @@ func (h *handOver) land(g generation, host string) {
 // should get answers do.
 func (h *handOver) round(what string, g generation, should func(name string, f *flow) bool) {
 	h.Helper()
-	t0 := time.Now()
-	defer func() { T["round"] += time.Since(t0); N["round"]++ }()
 	for _, host := range orders[0] {
 		h.land(g, host)
 		before := make(map[string][]int)
@@ -296,8 +292,3 @@ func TestHandOver(t *testing.T) {
 		t.Logf("handed out at once: %d findings, as %s", len(h.found), h.found[0])
 	}
 }
-
-var T = map[string]time.Duration{}
-var N = map[string]int{}
-
-func TestZ(t *testing.T) { t.Log(T, N) }
