@@ -3,6 +3,7 @@ package ipvs
 import (
 	"net/netip"
 
+	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/ipvs/maglev"
 	"github.com/culvertnet/culvert/topology"
 )
@@ -31,7 +32,7 @@ func Desired(t topology.Tenant) State {
 	for _, b := range t.Balancers {
 		for _, l := range b.Listeners {
 			service := Service{
-				Name:      Name{Protocol: l.Protocol, Address: netip.AddrPortFrom(b.Address, l.Port)},
+				Name:      ListenerName(b, l),
 				Scheduler: Scheduler, Flags: Flags,
 			}
 			for _, backend := range b.Backends {
@@ -43,6 +44,11 @@ func Desired(t topology.Tenant) State {
 		}
 	}
 	return s.sorted()
+}
+
+// ListenerName is the name of a listener's service.
+func ListenerName(b topology.Balancer, l config.Listener) Name {
+	return Name{Protocol: l.Protocol, Address: netip.AddrPortFrom(b.Address, l.Port)}
 }
 
 // destination is a backend as the listener's destination. Packets go there as they are, so it has the listener's port; the

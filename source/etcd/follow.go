@@ -31,6 +31,7 @@ func (d *desk) follow(ctx context.Context) (connected bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("%s cannot be reached, what is in force stays: %w", d, d.Access.reason(ctx, d.Address, err))
 	}
+	d.line.set(true, time.Now())
 	group, ctx := errgroup.WithContext(ctx)
 	if d.Host != "" {
 		group.Go(func() error { return f.live(ctx) })

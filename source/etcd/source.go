@@ -28,6 +28,7 @@ type Source struct {
 	Config
 	layout
 	outbox *outbox
+	line   line
 	// bulletin has what the host says about its backends.
 	bulletin *bulletin
 	reload   chan struct{}
@@ -74,6 +75,7 @@ func (s *Source) Run(ctx context.Context, deliver func(source.Snapshot), refuse 
 		if ctx.Err() != nil {
 			return nil
 		}
+		d.line.set(false, time.Now())
 		if connected {
 			// Elections, compactions and members that go are normal; only who does not get through again complains.
 			wait = firstWait

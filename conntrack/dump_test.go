@@ -1,0 +1,109 @@
+package conntrack
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestTranslated compares what is read with what conntrack(8) lists: a flow that is not translated is left out.
+func TestTranslated(t *testing.T) {
+	r := newRig(t)
+	const flows = 1000 // more than one read's worth
+	r.send(flows, 5000)
+	r.send(1, 53) // not translated
+	r.ping()
+	got := make(map[Flow]int)
+	if err := Translated(r.ns, func(f Flow) { got[f]++ }); err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[Flow]int)
+	// udp 17 29 src=10.0.0.12 dst=198.51.0.1 sport=41 dport=5000 [UNREPLIED] src=198.51.0.1 dst=45.86.152.23 sport=5000 dport=2048 ...
+	lines := regexp.MustCompile(`(?m)^\w+ +(\d+) .* dst=45\.86\.152\.23 (?:sport=\d+ dport=(\d+)|type=\d+ code=\d+ id=(\d+))`)
+	for _, m := range lines.FindAllStringSubmatch(r.run("conntrack -L"), -1) {
+		var f Flow
+		var port uint16
+		if _, err := fmt.Sscan(m[1]+" "+m[2]+m[3], &f.Protocol, &port); err != nil {
+			t.Fatal(err)
+		}
+		f.Public = netip.AddrPortFrom(public, port)
+		want[f]++
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("read %v, want %v", got, want)
+	}
+	all, pings := 0, 0
+	for f, n := range got {
+		all += n
+		if f.Protocol == unix.IPPROTO_ICMP {
+			pings += n
+		}
+	}
+	if all != flows+1 || pings != 1 {
+		t.Errorf("%d flows, %d of them pings; want %d and 1", all, pings, flows+1)
+	}
+}
+
+// TestTranslatedNone reads a namespace that has no flows.
+func TestTranslatedNone(t *testing.T) {
+	r := newRig(t)
+	if err := Translated(r.ns, func(f Flow) { t.Errorf("read %v", f) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FuzzRead feeds what the kernel would never say.
+func FuzzRead(f *testing.F) {
+	f.Add(request())
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		_, _ = read(b, func(Flow) {})
+		_, _ = parse(b)
+	})
+}
+
+// TestReadErrors takes answers apart that are none of flows.
+func TestReadErrors(t *testing.T) {
+	message := func(kind uint16, body ...byte) []byte {
+		b := make([]byte, unix.NLMSG_HDRLEN, unix.NLMSG_HDRLEN+len(body))
+		b[0], b[4], b[5] = byte(unix.NLMSG_HDRLEN+len(body)), byte(kind), byte(kind>>8)
+		return append(b, body...)
+	}
+	for _, test := range []struct {
+		name string
+		b    []byte
+		done bool
+		err  error
+	}{
+		{"done", message(unix.NLMSG_DONE, 0, 0, 0, 0), true, nil},
+		{"not permitted", message(unix.NLMSG_ERROR, 0xff, 0xff, 0xff, 0xff), false, unix.EPERM},
+		{"cut off", message(unix.NLMSG_DONE, 0, 0, 0, 0)[:18], false, errShort},
+		{"error without a number", message(unix.NLMSG_ERROR), false, errShort},
+	} {
+		if done, err := read(test.b, nil); done != test.done || err != test.err {
+			t.Errorf("%s: %v, %v; want %v, %v", test.name, done, err, test.done, test.err)
+		}
+	}
+}
+
+// BenchmarkTranslated reads a quarter of a million flows.
+func BenchmarkTranslated(b *testing.B) {
+	r := newRig(b)
+	const flows = 250_000
+	for sent := 0; sent < flows; sent += 50_000 {
+		r.send(50_000, uint16(5000+sent/50_000))
+	}
+	for b.Loop() {
+		n := 0
+		if err := Translated(r.ns, func(Flow) { n++ }); err != nil {
+			b.Fatal(err)
+		}
+		if n < flows*9/10 {
+			b.Fatalf("read %d flows", n)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/flows, "ns/flow")
+}
