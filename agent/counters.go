@@ -31,16 +31,22 @@ func Counters(prefix string) (map[string]map[string]nft.Count, error) {
 		if err != nil {
 			return nil, err
 		}
-		counters, err := CountersIn(ns)
-		if err == nil {
-			err = conntrack(ns, counters)
-		}
+		counters, err := CountersAndConntrack(ns)
 		if err := errors.Join(err, ns.Close()); err != nil {
 			return nil, fmt.Errorf("read the counters of %s: %w", name, err)
 		}
 		out[strings.TrimPrefix(name, prefix)] = counters
 	}
 	return out, nil
+}
+
+// CountersAndConntrack reads the named counters of one namespace, and conntrack's own.
+func CountersAndConntrack(ns *netns.NS) (map[string]nft.Count, error) {
+	counters, err := CountersIn(ns)
+	if err != nil {
+		return nil, err
+	}
+	return counters, conntrack(ns, counters)
 }
 
 // CountersIn reads the named counters of one namespace, by table family and name.

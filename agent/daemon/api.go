@@ -25,7 +25,7 @@ type apiTask struct {
 func (t apiTask) String() string { return "API on " + t.path }
 
 func (t apiTask) Run(ctx context.Context) error {
-	listener, err := t.listen()
+	listener, err := ListenUnix(t.path)
 	if err != nil {
 		return err
 	}
@@ -40,22 +40,23 @@ func (t apiTask) Run(ctx context.Context) error {
 	return nil
 }
 
-// listen takes the socket's place over if nobody answers there: a daemon that was killed leaves it.
-func (t apiTask) listen() (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(t.path), 0o755); err != nil {
+// ListenUnix listens on a unix socket that root and its group may use. It takes the socket's place over if nobody answers there: a
+// daemon that was killed leaves it.
+func ListenUnix(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("make the socket's folder: %w", err)
 	}
-	if conn, err := net.Dial("unix", t.path); err == nil {
+	if conn, err := net.Dial("unix", path); err == nil {
 		return nil, errors.Join(errors.New("another daemon answers there; stop it first"), conn.Close())
 	}
-	if err := os.Remove(t.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	listener, err := net.Listen("unix", t.path)
+	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err
 	}
-	return listener, os.Chmod(t.path, 0o660)
+	return listener, os.Chmod(path, 0o660)
 }
 
 func (t apiTask) status(w http.ResponseWriter, _ *http.Request) {

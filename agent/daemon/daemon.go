@@ -8,7 +8,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/source"
+	"github.com/culvertnet/culvert/topology"
 	"github.com/culvertnet/culvert/trigger"
 )
 
@@ -81,6 +83,9 @@ func (d *Daemon) Reload() {
 
 // Status says how the host is. The value is the caller's.
 func (d *Daemon) Status() Status { return d.board.read() }
+
+// Fleet returns what the host must hold, and the lock behind it; nil before the first fleet. Both must not be changed.
+func (d *Daemon) Fleet() (*topology.Host, *portmap.Lock) { return d.board.fleet() }
 
 // fleetTask queues what the source delivers.
 type fleetTask struct {

@@ -64,6 +64,7 @@ func (k *keeper) judgeAll(host *topology.Host) {
 
 // rejudge applies the verdicts to some tenants, and asks for a look at those for which they change something.
 func (k *keeper) rejudge(names map[string]bool, now time.Time) {
+	changed := false
 	for i := range k.host.Tenants {
 		t := &k.host.Tenants[i]
 		if !names[t.Name] {
@@ -73,8 +74,11 @@ func (k *keeper) rejudge(names map[string]bool, now time.Time) {
 		if reflect.DeepEqual(judged.Balancers, t.Balancers) {
 			continue
 		}
-		*t = judged
+		*t, changed = judged, true
 		k.record(t.Name).want(t, now, causeHealth)
+	}
+	if changed {
+		k.board.post(*k.host, k.lock)
 	}
 }
 

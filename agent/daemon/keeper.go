@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/source"
 	"github.com/culvertnet/culvert/topology"
 	"github.com/culvertnet/culvert/trigger"
@@ -35,6 +36,7 @@ type keeper struct {
 
 	// host is what the host must hold; nil before the first fleet.
 	host       *topology.Host
+	lock       *portmap.Lock
 	generation string
 	notes      []string
 	refused    *Incident
@@ -142,6 +144,8 @@ func (k *keeper) adopt(s source.Snapshot, now time.Time) {
 	k.judgeAll(&host)
 	k.host, k.generation, k.notes = &host, s.Generation, append(agent.Notes(s.Fleet), k.untold(s.Fleet)...)
 	k.balanced.Store(balancedBy(host))
+	k.lock = s.Lock
+	k.board.post(host, k.lock)
 	if k.arrived.IsZero() {
 		k.arrived = now
 	}

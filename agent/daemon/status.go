@@ -5,7 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/source"
+	"github.com/culvertnet/culvert/topology"
 )
 
 // State is how a tenant is.
@@ -118,6 +120,8 @@ func (s Status) Healthy() bool {
 type board struct {
 	mu     sync.Mutex
 	status Status
+	host   *topology.Host
+	lock   *portmap.Lock
 }
 
 func newBoard() *board {
@@ -128,6 +132,21 @@ func (b *board) set(change func(*Status)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	change(&b.status)
+}
+
+// post shows the fleet that is in force. The keeper goes on changing tenants of its own list (verdicts), so readers get another.
+func (b *board) post(host topology.Host, lock *portmap.Lock) {
+	host.Tenants = slices.Clone(host.Tenants)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.host, b.lock = &host, lock
+}
+
+// fleet is what was posted last.
+func (b *board) fleet() (*topology.Host, *portmap.Lock) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.host, b.lock
 }
 
 // read copies the status. What it points to is never changed, only replaced.
