@@ -20,21 +20,24 @@ const anything = "*"
 // rooms that program the kernel do not know each other, and what is pure knows
 // nothing of kernels.
 var arrows = map[string][]string{
-	"config":   {},
-	"netns":    {},
-	"health":   {"config", "netns", "topology"},
-	"portmap":  {"config"},
-	"source":   {"config", "portmap", "topology"},
-	"topology": {"config", "portmap"},
-	"trigger":  {"netns"},
-	"confine":  {"netns"},
-	"overlay":  {"config", "portmap", "topology", "netns"},
-	"nft":      {"config", "portmap", "topology", "netns"},
-	"ipvs":     {"config", "portmap", "topology", "netns"},
-	"agent":    {"health", "config", "portmap", "topology", "netns", "overlay", "nft", "ipvs", "source", "trigger"},
-	"lab":      {"config", "portmap", "topology", "netns", "agent", "source"},
-	"cmd":      {anything},
-	"tests":    {anything},
+	"config":    {},
+	"netns":     {},
+	"health":    {"config", "netns", "topology"},
+	"portmap":   {"config"},
+	"source":    {"config", "portmap", "topology"},
+	"topology":  {"config", "portmap"},
+	"trigger":   {"netns"},
+	"confine":   {"netns"},
+	"overlay":   {"config", "portmap", "topology", "netns"},
+	"nft":       {"config", "portmap", "topology", "netns"},
+	"ipvs":      {"config", "portmap", "topology", "netns"},
+	"conntrack": {"netns"},
+	"agent":     {"conntrack", "health", "config", "portmap", "topology", "netns", "overlay", "nft", "ipvs", "source", "trigger"},
+	"metrics":   {"agent", "config", "ipvs", "nft", "portmap", "source", "topology"},
+	"web":       {"agent", "config", "ipvs", "nft", "portmap", "topology"},
+	"lab":       {"config", "portmap", "topology", "netns", "agent", "source"},
+	"cmd":       {anything},
+	"tests":     {anything},
 }
 
 // kernelLibraries are the modules that speak to the kernel. tests/vm/packages.go
@@ -43,6 +46,9 @@ var kernelLibraries = []string{
 	"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/moby/ipvs", "github.com/ti-mo",
 	"github.com/vishvananda/netlink", "github.com/vishvananda/netns",
 }
+
+// prometheus are the modules that metrics alone may know.
+const prometheus = "github.com/prometheus"
 
 // pure are folders of kernel rooms that know nothing of the kernel all the same.
 var pure = []string{"ipvs/maglev"}
@@ -122,6 +128,9 @@ func forbidden(file source, path string, allowed []string) string {
 		}
 		return "only " + strings.Join(kernelRooms, ", ") + " speak to the kernel"
 	}
+	if within(path, prometheus) && file.room() != "metrics" && file.room() != "tests" {
+		return "only metrics knows Prometheus"
+	}
 	if !within(path, modulePath) {
 		return ""
 	}
@@ -157,6 +166,9 @@ func TestCheckArrows(t *testing.T) {
 		{"nft/x.go", `"github.com/culvertnet/culvert/ipvs"`, "nft may import only"},
 		{"topology/x.go", `"github.com/vishvananda/netlink"`, "speak to the kernel"},
 		{"cmd/culvert/x.go", `"github.com/ti-mo/conntrack"`, "speak to the kernel"},
+		{"agent/daemon/x.go", `"github.com/culvertnet/culvert/metrics"`, "agent may import only"},
+		{"agent/x.go", `"github.com/prometheus/client_golang/prometheus"`, "only metrics knows Prometheus"},
+		{"metrics/x.go", `"github.com/prometheus/client_golang/prometheus"`, ""},
 		{"agent/x_test.go", `"github.com/mdlayher/netlink/nlenc"`, "speak to the kernel"},
 		{"netns/x.go", `"github.com/vishvananda/netns"`, "speak to the kernel"},
 		{"tests/vm/selftest/x_test.go", `"github.com/vishvananda/netlink"`, ""},

@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/agent/daemon"
 	"github.com/culvertnet/culvert/confine"
+	"github.com/culvertnet/culvert/web"
 )
 
 var socketFlag = &cli.StringFlag{
@@ -32,9 +34,11 @@ func daemonCommand() *cli.Command {
 			"does not concern are not touched; when it ends, or is killed, the kernel goes on forwarding. SIGHUP has it read the\n" +
 			"files and look at everything. A fleet that is wrong is refused, and the last good one stays. `culvert status` says how it is.\n\n" +
 			"Examples:\n   culvert daemon -f /etc/culvert/fleet.yaml\n   culvert daemon -f fleet.yaml --host hv1 --log-format json\n" +
-			"   culvert daemon --source etcd://etcd1:2379,etcd2:2379/culvert --etcd-ca /etc/culvert/ca.pem",
+			"   culvert daemon --source etcd://etcd1:2379,etcd2:2379/culvert --etcd-ca /etc/culvert/ca.pem\n" +
+			"   culvert daemon -f fleet.yaml --listen 127.0.0.1:9469    (status page and metrics)",
 		Flags: append([]cli.Flag{
 			fleetFlag, lockFlag, sourceFlag, cacheFlag, hostFlag, socketFlag, namespaceFlag, prefixFlag,
+			listenFlag,
 			&cli.DurationFlag{Name: "check", Value: daemon.DefaultCheck, Usage: "look at every tenant once in `TIME`, although nobody said that something changed"},
 			&cli.BoolFlag{Name: "confine", Usage: "make the file system read-only for the daemon, but for what it must write"},
 			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "log as text or json"},
@@ -47,6 +51,10 @@ func daemonCommand() *cli.Command {
 func runDaemon(c *cli.Context) error {
 	if c.Duration("check") < time.Second {
 		return inputError{fmt.Errorf("check %s: want 1s at least", c.Duration("check"))}
+	}
+	listen, err := listenAddress(c)
+	if err != nil {
+		return err
 	}
 	if c.Bool("confine") {
 		if err := confineDaemon(c); err != nil {
@@ -80,7 +88,12 @@ func runDaemon(c *cli.Context) error {
 	})
 	// The context ends with SIGTERM.
 	reloadAtHangup(c.Context, d)
-	return errors.Join(d.Run(c.Context), host.Close())
+	group, ctx := errgroup.WithContext(c.Context)
+	group.Go(func() error { return d.Run(ctx) })
+	if listen != nil {
+		group.Go(func() error { return web.Serve(ctx, *listen, newSite(c, d, host, fleet), log) })
+	}
+	return errors.Join(group.Wait(), host.Close())
 }
 
 // confineDaemon starts the daemon anew with a file system that is read-only but for the API's socket, the host's lock and its
@@ -108,6 +121,12 @@ func confineDaemon(c *cli.Context) error {
 		if !slices.Contains(writable, cache) {
 			writable = append(writable, cache)
 		}
+	}
+	if a, err := listenAddress(c); err == nil && a != nil && a.Network == "unix" && !slices.Contains(writable, filepath.Dir(a.Text)) {
+		if err := os.MkdirAll(filepath.Dir(a.Text), 0o755); err != nil {
+			return fmt.Errorf("make the folder to listen in: %w", err)
+		}
+		writable = append(writable, filepath.Dir(a.Text))
 	}
 	return confine.FileSystem(writable...)
 }

@@ -69,6 +69,7 @@ func TestExitStatus(t *testing.T) {
 		{"counters -o xml", 2},
 		{"daemon --check 1ms", 2},
 		{"daemon --log-format xml", 2},
+		{"daemon --listen example.net", 2},
 		{"daemon too many", 2},
 		{"status -o xml", 2},
 		{"status --socket " + filepath.Join(dir, "none"), 1},

@@ -1,0 +1,52 @@
+package metrics
+
+import (
+	"github.com/culvertnet/culvert/agent/daemon"
+	"github.com/culvertnet/culvert/source"
+)
+
+// host tells how the host is.
+func (s *scrape) host(status daemon.Status) {
+	s.put("culvert_build_info", 1, status.Version)
+	s.put("culvert_fleet_info", 1, status.Generation, status.Source)
+	s.put("culvert_fleet_refused", truth(status.Refused != nil))
+	s.put("culvert_ready", truth(status.Ready))
+	s.put("culvert_host_error", truth(status.Error != nil))
+	c := status.Converged
+	s.put("culvert_converged", truth(c != nil && c.Generation == status.Generation && status.Healthy()))
+	if c != nil {
+		s.put("culvert_convergence_seconds", c.Took.Seconds())
+		s.put("culvert_convergence_timestamp_seconds", moment(c.At))
+	}
+	s.put("culvert_changes_total", float64(status.Changes))
+	s.put("culvert_drift_repaired_total", float64(status.Drift))
+}
+
+// link tells how the connection to the fleet's source is.
+func (s *scrape) link(l source.Link) {
+	s.put("culvert_source_connected", truth(l.Connected))
+	if !l.Since.IsZero() {
+		s.put("culvert_source_connected_change_timestamp_seconds", moment(l.Since))
+	}
+}
+
+var tenantStates = []daemon.State{daemon.Pending, daemon.Converged, daemon.Waiting, daemon.Failed}
+
+// tenants tells how the daemon keeps each tenant.
+func (s *scrape) tenants(status daemon.Status) {
+	for _, t := range status.Tenants {
+		states(s, "culvert_tenant_state", t.State, tenantStates, t.Name)
+		if t.Error != nil {
+			s.put("culvert_tenant_error_timestamp_seconds", moment(t.Error.Since), t.Name)
+		}
+		if !t.Looked.IsZero() {
+			s.put("culvert_tenant_looked_timestamp_seconds", moment(t.Looked), t.Name)
+		}
+		if !t.Changed.IsZero() {
+			s.put("culvert_tenant_changed_timestamp_seconds", moment(t.Changed), t.Name)
+			s.put("culvert_tenant_change_seconds", t.Took.Seconds(), t.Name)
+		}
+		s.put("culvert_tenant_waiting_devices", float64(len(t.Waiting)), t.Name)
+		s.put("culvert_tenant_drift_repaired_total", float64(t.Drift), t.Name)
+	}
+}
