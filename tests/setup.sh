@@ -20,6 +20,7 @@ tcpdump:tcpdump
 unshare:util-linux
 ldd:libc-bin
 systemd-analyze:systemd
+chromium:chromium
 '
 
 packages=

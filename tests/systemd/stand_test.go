@@ -69,7 +69,8 @@ func stand(t *testing.T, program, folder string) (dir string) {
 	if program == "" {
 		program, folder = culvert, dir
 	}
-	write("culvert.service", strings.NewReplacer("/usr/bin/culvert", program, "/etc/culvert/", folder+"/").Replace(read(unit)))
+	write("default", "CULVERT_LISTEN=127.0.0.1:9469\n")
+	write("culvert.service", strings.NewReplacer("/usr/bin/culvert", program, "/etc/culvert/", folder+"/", "/etc/default/culvert", folder+"/default").Replace(read(unit)))
 	return dir
 }
 
