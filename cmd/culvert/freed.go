@@ -86,7 +86,7 @@ func allocateSettled(c *cli.Context, s *etcd.Store, old *etcd.Fleet, base *portm
 			return nil, err
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("%w; waited %s for %s to know", err, c.Duration("wait"), known)
+			return nil, fmt.Errorf("%w; waited %s for %s", err, c.Duration("wait"), known)
 		}
 		select {
 		case <-c.Context.Done():
