@@ -268,13 +268,13 @@ func TestHandOver(t *testing.T) {
 	const three = "a@hv1:1 b@hv2:2 c@hv3:3"
 	wide := generation{}.next(t, "wide", 128, three)
 	narrow := wide.next(t, "retire", 64, three)
-	freed := narrow.release(t).next(t, "release, and a VM more", 64, three+" d@hv3:4")
-	grown := freed.next(t, "grow into what was others', another VM with an address", 192, "a@hv1:1 b@hv2:2 c@hv3:3 e@hv3:4")
-	moved := grown.next(t, "move, into what was another's", 192, "a@hv3:1 c@hv3:3 e@hv2:4 f@hv1:6")
-	last := moved.next(t, "into what was another's", 192, "a@hv3:1 c@hv3:3 e@hv2:4 f@hv1:6 g@hv1:7 h@hv2:8")
+	freed := narrow.release(t).next(t, "release", 64, three)
+	handed := freed.next(t, "hand to a VM more", 64, three+" d@hv3:4")
+	grown := handed.next(t, "grow, another VM with an address", 192, "a@hv1:1 b@hv2:2 c@hv3:3 e@hv3:4")
+	moved := grown.next(t, "move, and into what was another's", 192, "a@hv3:1 c@hv3:3 e@hv2:4 f@hv1:6")
 	h := newHandOver(t, wide)
 	for _, order := range orders {
-		h.play(order, wide, narrow, freed, grown, moved, last)
+		h.play(order, wide, narrow, freed, handed, grown, moved)
 		for i, found := range h.found {
 			if i < 3 {
 				t.Error(found)
