@@ -17,11 +17,11 @@ setup:
 	tests/setup.sh
 
 # Runs everything: on this host's kernel what that can do, then what needs an
-# etcd, which is a module of its own, and on a full kernel all that has to do with
-# a kernel, there without a skip.
+# etcd or Prometheus, which are modules of their own, and on a full kernel all that
+# has to do with a kernel, there without a skip.
 .PHONY: test
 test: setup lint build/vm build/report
-	build/report 'host=go test -json -count=1 -timeout 20m ./...' 'etcd!=cd tests/etcd && go test -json -count=1 -timeout 20m ./...' 'full!=build/vm -json'
+	build/report 'host=go test -json -count=1 -timeout 20m ./...' 'etcd!=cd tests/etcd && go test -json -count=1 -timeout 20m ./...' 'alerts!=cd tests/alerts && go test -json -count=1 -timeout 10m ./...' 'full!=build/vm -json'
 
 .PHONY: test-vm
 test-vm: setup build/vm
@@ -34,6 +34,7 @@ lint:
 	go build -o build/staticcheck honnef.co/go/tools/cmd/staticcheck
 	build/staticcheck ./...
 	cd tests/etcd && go vet ./... && ../../build/staticcheck ./...
+	cd tests/alerts && go vet ./... && ../../build/staticcheck ./...
 
 # Plays the NAT gateway's story, in a machine with a full kernel where this
 # host's own kernel cannot.
