@@ -73,7 +73,27 @@ func TestBalancer(t *testing.T) {
 		t.Errorf("a second plan is not empty:\n%s", again)
 	}
 
-	// A daemon does not wait: it comes again.
+	// Whoever keeps the agent announces and comes again. What is announced once is not put off again.
+	heavier := parse(t, strings.Replace(balancedYAML, "{interface: vm-a},", "{interface: vm-a, weight: 3},", 1))
+	later := must(r.Announce(r.plan(heavier)))
+	if missing == nil && (len(later) != 1 || time.Until(later["culvert-acme"]) > ipvs.HeadsUp) || missing != nil && len(later) != 0 {
+		t.Errorf("announced %v", later)
+	}
+	for place := range later {
+		r.announced[place] = time.Now().Add(time.Hour)
+		if again := must(r.Announce(r.plan(heavier))); again[place] != r.announced[place] {
+			t.Errorf("announced again, for %s, not for %s", again[place], r.announced[place])
+		}
+		r.announced[place] = time.Now()
+	}
+	if again := must(r.Announce(r.plan(heavier))); len(again) != 0 || len(r.announced) != 0 {
+		t.Errorf("when it is due, it is put off until %v", again)
+	}
+	if p := r.settle(s); missing == nil && p.Empty() {
+		t.Error("nobody takes an announcement back")
+	}
+
+	// A daemon does not wait for the end either: it comes again.
 	p = r.plan(parse(t, strings.Replace(balancedYAML, "{interface: vm-a},", "{interface: vm-a, weight: 2},", 1)))
 	if err := r.Apply(p); err != nil {
 		t.Fatal(err)

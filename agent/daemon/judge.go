@@ -107,7 +107,7 @@ func (k *keeper) sickBackends() []SickBackend {
 			for _, backend := range b.Backends {
 				id := topology.BackendID{Tenant: t.Name, Balancer: b.Name, Interface: backend.Interface}
 				if s, ok := k.verdicts.bench[backend.Peer.Host][id]; ok && b.HealthCheck != nil {
-					out = append(out, SickBackend{Sick: s, Host: backend.Peer.Host, Counts: backend.Sick})
+					out = append(out, SickBackend{Sick: s, Host: backend.Peer.Host, Counts: backend.Sick || backend.Lost || backend.Down})
 				}
 			}
 		}

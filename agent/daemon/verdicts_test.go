@@ -124,10 +124,21 @@ func TestVerdictOfAnother(t *testing.T) {
 			t.Errorf("%v: status %+v", tt.sick, got)
 		}
 	}
+	// The backend of a host that is lost gets no new flows, whatever that host has said last.
+	k.give(t, checkedYAML, "two", at)
+	k.hears(at, says("hv1", vmA))
+	for i := range k.host.Tenants[0].Balancers[0].Backends {
+		b := &k.host.Tenants[0].Balancers[0].Backends[i]
+		b.Lost = b.Peer.Host == "hv1"
+	}
+	k.rejudge(map[string]bool{"acme": true}, at)
+	if got := k.sickBackends(); len(got) != 1 || !got[0].Counts || k.serving() != "vm-b" {
+		t.Errorf("lost: status %+v, serving %s", got, k.serving())
+	}
 	if r := k.records["acme"]; r.cause(outcome{}, false) != causeHealth {
 		t.Errorf("cause %s", r.cause(outcome{}, false))
 	}
-	if !slices.Equal(c.published, []string{"[]"}) {
+	if !slices.Equal(c.published, []string{"[]", "[]"}) {
 		t.Errorf("a node without backends published %v", c.published)
 	}
 }
