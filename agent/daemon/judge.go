@@ -99,7 +99,7 @@ func (k *keeper) keepVerdicts() {
 // sickBackends lists those that concern this host: the tenants are its own.
 func (k *keeper) sickBackends() []SickBackend {
 	out := []SickBackend{}
-	if k.host == nil {
+	if k.host == nil || len(k.verdicts.bench) == 0 {
 		return out
 	}
 	for _, t := range k.host.Tenants {
