@@ -165,6 +165,7 @@ func TestSickBackend(t *testing.T) {
 		return len(s.Sick) == 1 && s.Sick[0].Backend == vmA && s.Sick[0].Host == "hv1" && s.Sick[0].Counts && strings.Contains(s.Sick[0].Why, "connection refused")
 	}
 	f.status("lb1", sick)
+	f.status("hv1", sick)
 	f.announced(false)
 	f.ran("backend acme/web/vm-a on hv1: sick, since ", "status", "--fleet")
 	f.ran("connection refused", "status", "--socket", f.socket("hv1"))
