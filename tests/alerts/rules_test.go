@@ -3,6 +3,7 @@ package alerts
 import (
 	"log/slog"
 	"maps"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -107,12 +108,22 @@ func TestFires(t *testing.T) {
 				}
 			}
 			r := all[trouble]
+			for _, s := range w.ask(t, r.Expr, lasts) {
+				for _, m := range labelUse.FindAllStringSubmatch(r.Annotations["summary"]+r.Annotations["description"], -1) {
+					if s.Metric.Get(m[1]) == "" {
+						t.Errorf("its text has label %s, and it has only %s", m[1], s.Metric)
+					}
+				}
+			}
 			if _, from := change["hv2 "+differs]; !from && len(w.ask(t, r.Expr, halfway-time.Minute)) > 0 {
 				t.Error("fires before anything is wrong")
 			}
 		})
 	}
 }
+
+// labelUse finds labels in an alert's text.
+var labelUse = regexp.MustCompile(`\$labels\.(\w+)`)
 
 // differs is there from the beginning: a series that comes late has no value before.
 const differs = `culvert_fleet_info{generation="41",source="etcd://etcd1:2379/culvert"}`
