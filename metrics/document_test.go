@@ -25,11 +25,12 @@ rule_files: [culvert.rules.yml]
 The process's own metrics (` + "`process_*`, `go_*`" + `) are there too.
 
 - **Age.** What is read of the kernel is read when somebody asks, and kept for 10 s, and for 20 times as long as reading took: all scrapers together never cost
-  more than a twentieth of a processor. A reading is a dump of all translated flows: 0.44 s of a processor for 250 000 of them.
+  more than a twentieth of a processor. A reading is a dump of all translated flows, 0.44 s of a processor for 250 000 of them, and 0.7 ms for each tenant; writing an answer takes 0.26 s with 1 000 tenants.
 - **Who knows what.** Ports, flows and conntrack entries are known to the host that has them, load balancers' connections to each node: add up over hosts.
 - **Counters** are the kernel's and outlive the daemon. They begin at 0 again when a namespace or a table was made anew (a reboot, or somebody's ` + "`nft flush ruleset`" + `);
   those of the daemon itself (changes, drift) when it starts, those of a backend when IPVS gets it anew. ` + "`rate()` and `increase()`" + ` see a reset, and miss what was counted between the last scrape and then.
-- **Series.** All labels are names of the fleet or one of a few words. A tenant has some 40 series on a host, a claimant 13 for each address: 1 000 tenants with a block each are 53 000 series.
+- **Series.** All labels are names of the fleet or one of a few words. A tenant with a NAT gateway and one claimant has 45 series on a host, every further claimant 11 for each of its addresses. 1 000 tenants are
+  46 000 series, 3.1 MB in plain text and 0.17 MB as scrapers ask for it.
 
 `
 

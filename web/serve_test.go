@@ -128,6 +128,7 @@ func TestServe(t *testing.T) {
 	if err := conns[0].Close(); err != nil {
 		t.Fatal(err)
 	}
+	_ = last.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := last.Read(make([]byte, 1)); err != nil {
 		t.Errorf("when one has left: %v", err)
 	}

@@ -257,6 +257,14 @@ func TestCache(t *testing.T) {
 	}
 }
 
+// linked compares what the source says of its connection.
+func (h *host) linked(want bool) {
+	h.t.Helper()
+	if l := h.source.Link(); l.Connected != want || l.Since.IsZero() {
+		h.t.Errorf("connected %v since %s, want %v", l.Connected, l.Since, want)
+	}
+}
+
 // TestOutage takes etcd away from a host that runs. Nothing changes; then it catches up.
 func TestOutage(t *testing.T) {
 	c := newCluster(t, 1)
@@ -264,10 +272,13 @@ func TestOutage(t *testing.T) {
 	one := push(t, s, parse(t))
 	h := follow(t, etcd.Config{Address: c.address()})
 	h.revision(one)
+	h.linked(true)
 	c.kill(0)
 	h.refusal("cannot be reached")
+	h.linked(false)
 	c.start(0)
 	h.revision(one) // nothing is wrong any more
+	h.linked(true)
 	h.revision(push(t, c.open(), parse(t, "1024", "2048")))
 }
 
