@@ -50,7 +50,7 @@ func addNodes(t topology.Tenant) topology.Tenant {
 			t.Peers = append(t.Peers, p)
 		}
 	}
-	t.Balancers = balancers(t.Self)
+	t.Balancers, t.LastBackend = balancers(t.Self), 9
 	return t
 }
 

@@ -17,10 +17,14 @@ var (
 	Flooded    = Counter{"flooded"}
 	Unbalanced = Counter{"unbalanced"}
 	Asked      = Counter{"asked"}
+	Departed   = Counter{"departed"}
 )
 
-// setClosed holds the TCP listeners without a backend that gets new flows.
-const setClosed = "closed"
+const (
+	setClosed       = "closed"       // TCP listeners without a backend that gets new flows
+	setDestinations = "destinations" // the addresses of backends that a node sends to
+	mapOthers       = "others"       // the other nodes, numbered
+)
 
 const (
 	chainBalance = "balance"
@@ -28,6 +32,7 @@ const (
 	chainOpening = "opening"
 	chainInput   = "input"
 	chainAnswers = "answers"
+	chainBackend = "backend"
 )
 
 // IPVS takes packets at 98 and 99 (net/netfilter/ipvs/ip_vs_core.c: NF_IP_PRI_NAT_SRC - 2 and - 1).
@@ -68,17 +73,18 @@ func (b *builder) addNode(t *Table) {
 	if !b.balances(f) {
 		return
 	}
-	t.Counters = append(t.Counters, Closed, Flooded, Unbalanced)
-	t.Sets = append(t.Sets, b.listening(f),
+	t.Counters = append(t.Counters, Closed, Flooded, Unbalanced, Departed)
+	t.Sets = append(t.Sets, b.listening(f), b.destinations(f),
 		b.listeners(f, setListeners, func(topology.Balancer, config.Listener) bool { return true }),
 		b.listeners(f, setClosed, func(lb topology.Balancer, l config.Listener) bool { return l.Protocol == config.TCP && !lb.Open() }))
-	if f == IPv4Family {
-		t.Sets = append(t.Sets, b.nodes())
-		if len(b.others()) > 0 {
-			t.Counters = append(t.Counters, Asked)
-		}
+	if len(b.others()) > 0 {
+		t.Counters = append(t.Counters, Asked)
+		t.Sets = append(t.Sets, b.askable(f))
 	}
-	t.Chains = append(t.Chains, b.balance(f), b.ahead(f), b.opening(f), b.input(f), b.answers(f))
+	if f == IPv4Family || len(b.others()) > 0 {
+		t.Sets = append(t.Sets, b.nodes())
+	}
+	t.Chains = append(t.Chains, b.balance(f), b.ahead(f), b.opening(f), b.input(f), b.answers(f), b.toBackends(f))
 }
 
 // balance keeps what is to be balanced out of conntrack: it belongs to flows of which this host sees one direction.
@@ -143,41 +149,55 @@ func (b *builder) input(f Family) Chain {
 			rule(f, all(syncMessage(), count(Unbalanced), drop())...))
 	}
 	c.Rules = append(c.Rules, rule(f, all(echoRequest(f), destination(f, setListening), accept())...))
-	// Copies of IPv6 would take the default route, as the overlay has no route to a peer's IPv6 address.
-	if others := b.others(); len(others) > 0 && f == IPv4Family {
+	if len(b.others()) > 0 {
 		c.Rules = append(c.Rules,
 			// Nobody asks for another, or a packet that no node knows would go round.
 			rule(f, isEthernet(), etherSource(setNodes), toSocket(f, setListeners), count(Unbalanced), drop()),
+			// IPVS begins no flow from FTP's data port (ip_vs_schedule), on whichever node.
+			rule(f, all(toSocket(f, setListeners), fromFTPData(), count(Unbalanced), drop())...),
+			// Resets it never schedules (tcp_conn_schedule), so they are asked about at all times. Whoever sends many shall not get as
+			// many copies.
+			rule(f, toSocket(f, setListeners), carriesTCP(), limitOver(maxAsked), count(Unbalanced), drop()),
 			// For some seconds after its backends have changed, IPVS takes no flow that it does not know. A node that knows it sends
 			// the packet to the flow's backend, and tells the others of the flow.
-			//
-			// Some segments IPVS never takes: a reset without a flow, whatever comes from port 20 (tcp_conn_schedule). Whoever sends
-			// many of those shall not get as many copies.
-			rule(f, toSocket(f, setListeners), carriesTCP(), limitOver(maxAsked), count(Unbalanced), drop()),
-			rule(f, toSocket(f, setListeners), carriesTCP(), count(Asked), b.ask(others), drop()))
+			rule(f, toSocket(f, setListeners), carriesTCP(), count(Asked), b.ask(), drop()))
 	}
 	return Chain{Name: c.Name, Base: c.Base, Rules: append(c.Rules,
 		rule(f, toSocket(f, setListeners), count(Unbalanced), drop()),
 		rule(f, destination(f, setListening), goTo(chainUnowned)))}
 }
 
-// others are the tenant's other nodes.
+// others are the tenant's other nodes, without those that nothing is heard of.
 func (b *builder) others() []topology.Peer {
-	return slices.DeleteFunc(b.t.Nodes(), func(p topology.Peer) bool { return p.ID == b.t.Self.ID })
+	return topology.Present(slices.DeleteFunc(b.t.Nodes(), func(p topology.Peer) bool { return p.ID == b.t.Self.ID }))
 }
 
-// dup to NODE device DEVICE, for each of the nodes
-func (b *builder) ask(nodes []topology.Peer) statement {
-	var s statement
-	for i, p := range nodes {
-		if i > 0 {
-			s.text += " "
+// askable numbers the nodes to ask.
+func (b *builder) askable(f Family) Set {
+	s := Set{Name: mapOthers, Key: Type{Mark}, Data: f.address(), Elements: make(map[string]string)}
+	for i, p := range b.others() {
+		to := p.IPv4
+		if f == IPv6Family {
+			to = p.IPv6
 		}
-		s.text += fmt.Sprintf("dup to %s device %q", p.IPv4, b.vx)
-		s.expressions = append(s.expressions, plain{&expr.Immediate{Register: reg1, Data: p.IPv4.AsSlice()}}, loadIndex{b.vx, reg3},
-			plain{&expr.Dup{RegAddr: reg1, RegDev: reg3, IsRegDevSet: true}})
+		s.Elements[string(Value{}.slot(i))] = key(to)
 	}
 	return s
+}
+
+// dup to numgen inc mod COUNT map @others device DEVICE
+//
+// One node at a time: a backend that got a copy from each would take repeated acknowledgements for a loss (RFC 5681 section 3.2). In
+// turn, as a flow that has just begun is known to one of them alone: TCP sends again, and the next one is asked.
+func (b *builder) ask() statement {
+	n := len(b.others())
+	return statement{
+		text: fmt.Sprintf("dup to numgen inc mod %d map @%s device %q", n, mapOthers, b.vx),
+		expressions: append(says("",
+			&expr.Numgen{Register: reg1, Modulus: uint32(n), Type: unix.NFT_NG_INCREMENTAL},
+			&expr.Lookup{SourceRegister: reg1, DestRegister: reg2, IsDestRegSet: true, SetName: mapOthers}).expressions,
+			loadIndex{b.vx, reg3}, plain{&expr.Dup{RegAddr: reg2, RegDev: reg3, IsRegDevSet: true}}),
+	}
 }
 
 // nodeOutput lets a node's packets out: those that IPVS sends to backends and the node's own answers.
@@ -186,6 +206,8 @@ func (b *builder) nodeOutput(f Family) []Rule {
 		return nil
 	}
 	rules := []Rule{
+		rule(f, destination(f, setListening), nexthopIn(f, setDestinations), accept()),
+		rule(f, destination(f, setListening), nexthopWithin(topology.BackendPrefix(b.t.Overlay, f == IPv4Family)), goTo(chainBackend)),
 		rule(f, destination(f, setListening), outDevice(b.vx), accept()),
 		rule(f, source(f, setListening), accept()),
 	}
@@ -200,6 +222,33 @@ func (b *builder) nodeOutput(f Family) []Rule {
 		rules = append(rules, rule(f, ctState("untracked", stateUntracked), accept()))
 	}
 	return rules
+}
+
+// toBackends is for what IPVS sends to a backend that is none here. Another node that knew it has told of a flow, and without a
+// destination of its own IPVS keeps that flow for as long as packets come (ip_vs_proc_conn; expire_nodest_conn does not apply).
+//
+// Numbers are not used again: one that the tenant has had is of a backend that is gone, and so is the flow. A higher one is of a backend
+// that this node will hear of, and the sender will try again.
+func (b *builder) toBackends(f Family) Chain {
+	last := topology.BackendAddress(b.t.Overlay, b.t.LastBackend, f == IPv4Family)
+	return Chain{Name: chainBackend, Rules: []Rule{
+		rule(f, nexthopAbove(last), count(Unbalanced), drop()),
+		rule(f, carriesTCP(), count(Departed), resetConnection()),
+		rule(f, count(Departed), drop()),
+	}}
+}
+
+// destinations are the addresses of backends that IPVS has for destinations.
+func (b *builder) destinations(f Family) Set {
+	s := set(setDestinations, f.address())
+	for _, lb := range b.balancers(f) {
+		for _, backend := range lb.Backends {
+			if !backend.Down {
+				s.Elements[key(backend.Address)] = ""
+			}
+		}
+	}
+	return s
 }
 
 // answers keeps what a node says itself out of conntrack, and so out of source NAT.
@@ -244,6 +293,11 @@ func syncMessage() []statement {
 // meta l4proto tcp
 func carriesTCP() statement {
 	return says("meta l4proto tcp", &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, equal(unix.IPPROTO_TCP))
+}
+
+// tcp sport 20
+func fromFTPData() []statement {
+	return all(carries(unix.IPPROTO_TCP), says("tcp sport 20", transport(0, 2, reg1), equal(0, 20)))
 }
 
 // tcp flags syn / fin,syn,rst,ack

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 
@@ -190,7 +191,38 @@ func ifname(name string) []byte {
 
 // rt ip nexthop ADDRESS
 func nexthopIs(a netip.Addr) statement {
-	return says("rt ip nexthop "+a.String(), &expr.Rt{Register: reg1, Key: expr.RtNexthop4}, equal(a.AsSlice()...))
+	text, load := nexthop(IPv4Family)
+	return says(text+" "+a.String(), load, equal(a.AsSlice()...))
+}
+
+// rt ip nexthop: the address that the packet is handed to, its own destination if it needs no router.
+func nexthop(f Family) (string, *expr.Rt) {
+	if f == IPv6Family {
+		return "rt ip6 nexthop", &expr.Rt{Register: reg1, Key: expr.RtNexthop6}
+	}
+	return "rt ip nexthop", &expr.Rt{Register: reg1, Key: expr.RtNexthop4}
+}
+
+// rt ip nexthop @SET / rt ip6 nexthop @SET
+func nexthopIn(f Family, set string) statement {
+	text, load := nexthop(f)
+	return says(text+" @"+set, load, in(set))
+}
+
+// rt ip nexthop PREFIX / rt ip6 nexthop PREFIX
+func nexthopWithin(p netip.Prefix) statement {
+	text, load := nexthop(familyOf(p))
+	return says(fmt.Sprintf("%s %s", text, p), load, mask(reg1, net.CIDRMask(p.Bits(), p.Addr().BitLen())...), equal(p.Addr().AsSlice()...))
+}
+
+// rt ip nexthop > ADDRESS / rt ip6 nexthop > ADDRESS
+func nexthopAbove(a netip.Addr) statement {
+	f := IPv6Family
+	if a.Is4() {
+		f = IPv4Family
+	}
+	text, load := nexthop(f)
+	return says(fmt.Sprintf("%s > %s", text, a), load, &expr.Cmp{Op: expr.CmpOpGt, Register: reg1, Data: a.AsSlice()})
 }
 
 // ct state STATE

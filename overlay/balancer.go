@@ -113,26 +113,36 @@ func (b *builder) node() {
 		b.add(Loop{MTU: b.mtu, MAC: topology.HandoverMAC})
 		b.localFor()
 	}
+	for _, is4 := range []bool{true, false} {
+		if len(t.Listening(is4)) > 0 {
+			// Without it, what is for a backend that is gone would take the default route, and come back.
+			b.add(Route{Dst: topology.BackendPrefix(t.Overlay, is4), Hops: []Hop{{Device: vx}}})
+		}
+	}
 	for _, balancer := range t.Balancers {
 		for _, backend := range balancer.Backends {
-			device := vx
 			switch {
 			case backend.Down:
-				continue
 			case backend.Local:
-				device = topology.HandoverDevice
+				b.add(
+					Neighbour{Device: topology.HandoverDevice, IP: backend.Address, MAC: backend.MAC},
+					Route{Dst: host(backend.Address), Hops: []Hop{{Device: topology.HandoverDevice}}},
+				)
 			default:
-				b.add(FDB{Device: vx, MAC: backend.MAC, Dst: backend.Peer.Underlay})
+				b.add(
+					FDB{Device: vx, MAC: backend.MAC, Dst: backend.Peer.Underlay},
+					Neighbour{Device: vx, IP: backend.Address, MAC: backend.MAC},
+				)
 			}
-			b.add(
-				Neighbour{Device: device, IP: backend.Address, MAC: backend.MAC},
-				Route{Dst: host(backend.Address), Hops: []Hop{{Device: device}}},
-			)
 		}
 	}
 	for _, p := range t.Nodes() {
 		if p.ID != t.Self.ID {
-			b.add(FDB{Device: vx, MAC: topology.SyncMAC, Dst: p.Underlay})
+			b.add(
+				FDB{Device: vx, MAC: topology.SyncMAC, Dst: p.Underlay},
+				// As all hosts have it for IPv4: nodes ask each other.
+				Route{Dst: host(p.IPv6), Hops: []Hop{{Device: vx}}, early: true},
+			)
 		}
 	}
 }

@@ -50,6 +50,7 @@ const (
 	stageAddress
 	stageNeighbour
 	stageForwardingEntry
+	stageEarlyRoute
 	stageRoute
 	stageRules // nothing here: the nft room's turn
 	stagePort

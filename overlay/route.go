@@ -37,6 +37,9 @@ type Route struct {
 	Dst  netip.Prefix
 	Hops []Hop
 	late bool
+	// early is a way to an address that is a gateway of others: of IPv6, the kernel takes no gateway that is behind another device than
+	// the route's (ip6_route_check_nh_onlink).
+	early bool
 }
 
 // Hop is a next hop; a route without a gateway is on-link.
@@ -117,7 +120,12 @@ func (o Route) key() key { return key{kind: kindRoute, prefix: o.Dst} }
 
 // device is the first hop's: all hops of one route leave by the same device.
 func (o Route) device() string { return o.Hops[0].Device }
-func (o Route) stage() stage   { return either(o.late, stagePortRoute, stageRoute) }
+func (o Route) stage() stage {
+	if o.early {
+		return stageEarlyRoute
+	}
+	return either(o.late, stagePortRoute, stageRoute)
+}
 
 func (o Fallback) String() string {
 	return fmt.Sprintf("route unreachable %s metric %d", o.Dst, fallbackMetric)

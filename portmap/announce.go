@@ -34,7 +34,7 @@ func Announce(oldFleet *config.Fleet, old *Lock, fleet *config.Fleet, next *Lock
 		gateway := *t.NATGateway
 		gateway.PortsPerHost, gateway.PortsPerInterface = before.PortsPerHost, before.PortsPerInterface
 		t.NATGateway = &gateway
-		stepLock.Tenants[t.Name] = &Tenant{Claims: claims, Backends: next.Tenants[t.Name].Backends, Freed: next.Tenants[t.Name].Freed}
+		stepLock.Tenants[t.Name] = &Tenant{Claims: claims, Backends: next.Tenants[t.Name].Backends, LastBackend: next.Tenants[t.Name].LastBackend, Freed: next.Tenants[t.Name].Freed}
 		ok = true
 	}
 	return &stepFleet, &stepLock, ok

@@ -41,9 +41,12 @@ func (d *decoder) openTenant(name, value string) {
 func (d *decoder) openSection(name, value string) {
 	t := &d.tenant
 	t.section = name
-	d.noValue(name, value)
 	switch name {
+	case fieldLastBackend:
+		t.section = "" // it has no lines
+		t.tenant.LastBackend, _ = d.uint32(name, value)
 	case sectionHosts, sectionInterfaces, sectionRetiredHosts, sectionRetiredInterfaces, sectionBackends, sectionFreedHosts, sectionFreedInterfaces:
+		d.noValue(name, value)
 	default:
 		d.fail("tenant %s: unknown field %q", t.name, name)
 	}

@@ -42,6 +42,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{acme + "    hosts:\n      hv1: [45.86.152.23:1024-2047]\n    hosts:\n", "lock:8: tenant acme: hosts appears twice"},
 		{acme + "    backends:\n      web/vm-a: 1\n      web/vm-a: 2\n", "lock:8: tenant acme: backend web/vm-a appears twice"},
 		{acme + "    backends:\n      web/vm-a: 1\n  acme:\n", "lock:8: tenant acme appears twice"},
+		{acme + "    lastBackend:\n", `lock:6: lastBackend: "" is not a number`},
+		{acme + "    lastBackend: 4\n      web/vm-a: 1\n", "lock:7: \"      web/vm-a: 1\" is indented by 6 spaces"},
 		{head + "tenants:\n  \"\":\n", "lock:5: a tenant has no name"},
 	} {
 		_, err := Decode("lock", []byte(test.text))

@@ -23,6 +23,7 @@ const (
 	sectionRetiredHosts      = "retiredHosts"
 	sectionRetiredInterfaces = "retiredInterfaces"
 	sectionBackends          = "backends"
+	fieldLastBackend         = "lastBackend"
 	sectionFreedHosts        = "freedHosts"
 	sectionFreedInterfaces   = "freedInterfaces"
 )
@@ -81,6 +82,9 @@ func (e *encoder) tenant(name string, t *Tenant) {
 	if len(t.Backends) > 0 {
 		e.open(sectionBackends, "    ")
 		byNumber(t.Backends, func(name string, n uint32) { e.number(name, n, "      ") })
+	}
+	if t.LastBackend > 0 {
+		e.number(fieldLastBackend, t.LastBackend, "    ")
 	}
 	e.freed(sectionFreedHosts, t.Freed, func(c Claimant) string { return c.Host })
 	e.freed(sectionFreedInterfaces, t.Freed, func(c Claimant) string { return c.Interface })

@@ -24,9 +24,10 @@ func aLock() *Lock {
 				},
 				Backends: map[string]uint32{"web/vm-b": 1, "web/vm-a": 3},
 			},
-			"only-backends": {Backends: map[string]uint32{"web/vm-a": 2}},
-			"per-interface": {Claims: []Claim{{Claimant: Claimant{Interface: "vm-a"}, Blocks: someBlocks("30:1024-1087")}}},
-			"yes":           {Claims: []Claim{{Claimant: Claimant{Interface: "vm a"}, Blocks: someBlocks("31:1024-1087")}}},
+			"former-backends": {LastBackend: 3},
+			"only-backends":   {Backends: map[string]uint32{"web/vm-a": 2}},
+			"per-interface":   {Claims: []Claim{{Claimant: Claimant{Interface: "vm-a"}, Blocks: someBlocks("30:1024-1087")}}},
+			"yes":             {Claims: []Claim{{Claimant: Claimant{Interface: "vm a"}, Blocks: someBlocks("31:1024-1087")}}},
 		},
 	}
 }
@@ -51,6 +52,8 @@ tenants:
     backends:
       web/vm-b: 1
       web/vm-a: 3
+  former-backends:
+    lastBackend: 3
   only-backends:
     backends:
       web/vm-a: 2
@@ -92,6 +95,7 @@ func TestLockFileIsYAML(t *testing.T) {
 			RetiredHosts      map[string][]string `yaml:"retiredHosts"`
 			RetiredInterfaces map[string][]string `yaml:"retiredInterfaces"`
 			Backends          map[string]uint32   `yaml:"backends"`
+			LastBackend       uint32              `yaml:"lastBackend"`
 		} `yaml:"tenants"`
 	}
 	if err := yaml.Unmarshal([]byte(aLockText), &doc); err != nil {

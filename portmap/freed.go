@@ -98,7 +98,7 @@ func (l *Lock) put(name string, t *Tenant) {
 	}
 }
 
-func (t *Tenant) empty() bool { return len(t.Claims)+len(t.Backends)+len(t.Freed) == 0 }
+func (t *Tenant) empty() bool { return len(t.Claims)+len(t.Freed) == 0 && t.Numbered() == 0 }
 
 // free notes in the lock what the old one's claimants do not have any more, beside what was freed before.
 func (l *Lock) free(old *Lock) {

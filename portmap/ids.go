@@ -85,9 +85,7 @@ func numberHosts(lock, old *Lock, fleet *config.Fleet) error {
 func numberBackends(lock, old *Lock, fleet *config.Fleet) error {
 	next := max(old.NextBackend, 1)
 	for _, t := range old.Tenants {
-		for _, n := range t.Backends {
-			next = max(next, n+1)
-		}
+		next = max(next, t.Numbered()+1)
 	}
 	limit := Limit(fleet.Overlay)
 	missing := 0
@@ -114,6 +112,10 @@ func numberBackends(lock, old *Lock, fleet *config.Fleet) error {
 		}
 		if numbers != nil {
 			lock.tenant(t.Name).Backends = numbers
+		}
+		// The address of a load balancer may be used on without one of its backends; without load balancers, nothing asks.
+		if last := old.Tenants[t.Name].Numbered(); len(t.LoadBalancers) > 0 && last > lock.Tenants[t.Name].Numbered() {
+			lock.tenant(t.Name).LastBackend = last
 		}
 	}
 	lock.NextBackend = next

@@ -89,23 +89,33 @@ func TestBackendNumbersAreNeverReused(t *testing.T) {
 		got := ""
 		for _, name := range []string{"acme", "beta"} {
 			if lt := lock.Tenants[name]; lt != nil {
-				got += fmt.Sprint(lt.Backends)
+				got += fmt.Sprint(lt.Backends, lt.LastBackend, " ")
 			}
 		}
 		if got != want {
 			t.Errorf("backends %s, want %s", got, want)
 		}
 	}
-	balance("vm-b vm-a", "vm-a", "map[web/vm-a:2 web/vm-b:1]map[web/vm-a:3]")
-	balance("vm-a vm-c", "", "map[web/vm-a:2 web/vm-c:4]")
-	balance("vm-a vm-b vm-c", "vm-a", "map[web/vm-a:2 web/vm-b:5 web/vm-c:4]map[web/vm-a:6]")
-	balance("", "", "")
-	if len(lock.Tenants) != 0 || lock.NextBackend != 7 {
-		t.Errorf("tenants %v, next %d", lock.Tenants, lock.NextBackend)
+	balance("vm-b vm-a", "vm-a", "map[web/vm-a:2 web/vm-b:1] 0 map[web/vm-a:3] 0 ")
+	balance("vm-a vm-c", "", "map[web/vm-a:2 web/vm-c:4] 0 map[] 3 ")
+	balance("vm-a vm-b vm-c", "vm-a", "map[web/vm-a:2 web/vm-b:5 web/vm-c:4] 0 map[web/vm-a:6] 0 ")
+	balance("vm-a", "", "map[web/vm-a:2] 5 map[] 6 ")
+	balance("", "", "map[] 5 map[] 6 ")
+	if lock.NextBackend != 7 {
+		t.Errorf("next %d", lock.NextBackend)
 	}
-	balance("vm-a", "", "map[web/vm-a:7]")
+	balance("vm-a", "", "map[web/vm-a:7] 0 map[] 6 ")
+	lock.Tenants["beta"].LastBackend = 8
+	if err := Prove(lock, f); err == nil || !strings.Contains(err.Error(), "number 8 of a former backend of tenant beta will be handed out again, the next is 8") {
+		t.Errorf("a last backend that is none: %v", err)
+	}
+	lock.Tenants["beta"].LastBackend = 6
 	f.Tenants[1].LoadBalancers[0].Backends = []config.Backend{{Interface: "vm-a"}}
 	wantError(t, lock, f, "1 new load-balancer backends have no number left: numbers are never used again and the overlay holds 7; widen overlay.ipv4")
+	f.Tenants[1].LoadBalancers = nil
+	if beta := mustAllocate(t, lock, f).Tenants["beta"]; beta != nil {
+		t.Errorf("without load balancers the lock has %v", beta)
+	}
 }
 
 // A lock that was written by hand without a high-water mark does not make numbers collide.

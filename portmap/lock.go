@@ -32,8 +32,22 @@ type Tenant struct {
 	// Backends holds the creation sequence number of every load-balancer backend, by "balancer/interface"
 	// ([BackendKey]). The numbers are unique in the fleet and never used again.
 	Backends map[string]uint32
+	// LastBackend is the highest number of a backend that is gone, if it is higher than all in Backends; else 0.
+	LastBackend uint32
 	// Freed are the blocks that were given up and that nobody can have yet, sorted.
 	Freed []Freed
+}
+
+// Numbered returns the highest number that a backend of the tenant has or had. A nil tenant never had one.
+func (t *Tenant) Numbered() uint32 {
+	if t == nil {
+		return 0
+	}
+	last := t.LastBackend
+	for _, n := range t.Backends {
+		last = max(last, n)
+	}
+	return last
 }
 
 // Owner returns who owns the port of the address, and the block it is in, active or retired. It looks at every

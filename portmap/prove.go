@@ -93,6 +93,9 @@ func (p *proof) backendNumbers() {
 	owner := map[uint32][2]string{}
 	for _, tenant := range slices.Sorted(maps.Keys(p.lock.Tenants)) {
 		numbers := p.lock.Tenants[tenant].Backends
+		if n := p.lock.Tenants[tenant].LastBackend; n >= p.lock.NextBackend {
+			say("number %d of a former backend of tenant %s will be handed out again, the next is %d", n, tenant, p.lock.NextBackend)
+		}
 		for _, key := range slices.Sorted(maps.Keys(numbers)) {
 			n, be := numbers[key], [2]string{tenant, key}
 			switch other, taken := owner[n]; {

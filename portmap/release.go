@@ -19,7 +19,7 @@ func Release(old *Lock, tenants ...string) (*Lock, error) {
 			errs = append(errs, fmt.Errorf("release retired blocks: the lock has no tenant %q; name one that it has", name))
 			continue
 		}
-		kept := &Tenant{Backends: t.Backends, Freed: t.Freed}
+		kept := &Tenant{Backends: t.Backends, LastBackend: t.LastBackend, Freed: t.Freed}
 		for _, c := range t.Claims {
 			if len(c.Blocks) > 0 {
 				kept.Claims = append(kept.Claims, Claim{Claimant: c.Claimant, Blocks: c.Blocks})

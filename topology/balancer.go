@@ -126,6 +126,15 @@ func BackendAddress(o config.Overlay, sequence uint32, is4 bool) netip.Addr {
 	return addr
 }
 
+// BackendPrefix has all overlay addresses of backends of a family, and those of nobody else.
+func BackendPrefix(o config.Overlay, is4 bool) netip.Prefix {
+	bits := o.IPv6.Bits()
+	if is4 {
+		bits = o.IPv4.Bits()
+	}
+	return netip.PrefixFrom(BackendAddress(o, 0, is4), bits+1)
+}
+
 // balancers computes the tenant's load balancers.
 func (b *builder) balancers(t *config.Tenant, self string, holders map[string]*Peer) ([]Balancer, error) {
 	nics := make(map[string]config.Interface, len(t.Interfaces))

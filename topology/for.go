@@ -118,6 +118,7 @@ func (b *builder) tenant(t *config.Tenant, self *config.Host) (Tenant, bool, err
 		}
 	}
 	out.VIPs = b.vips(t, self.Name, holders)
+	out.LastBackend = b.lock.Tenants[t.Name].Numbered()
 	var err error
 	if out.Balancers, err = b.balancers(t, self.Name, holders); err != nil || t.NATGateway == nil {
 		return out, true, err

@@ -53,6 +53,9 @@ type Tenant struct {
 	VIPs []VIP
 	// Balancers are all of the tenant's load balancers, in the fleet's order.
 	Balancers []Balancer
+	// LastBackend is the highest sequence number that a backend of the tenant has or had. Those up to it that are no backends now
+	// have been, higher ones are still to come.
+	LastBackend uint32
 }
 
 // Namespace is the name of the tenant's network namespace.

@@ -44,18 +44,18 @@ bridge -n culvert-acme fdb replace 02:63:76:00:00:07 dev vx100 dst 192.0.2.7 sel
 bridge -n culvert-acme fdb replace 06:63:76:00:00:02 dev vx100 dst 192.0.2.2 self permanent
 bridge -n culvert-acme fdb replace 06:63:76:00:00:04 dev vx100 dst 192.0.2.2 self permanent
 bridge -n culvert-acme fdb replace 06:63:76:00:00:06 dev vx100 dst 192.0.2.2 self permanent
+ip -n culvert-acme route replace fd00:c0de::7/128 proto 146 dev vx100
 ip -n culvert-acme route replace 0.0.0.0/0 proto 146 via 169.254.99.1 dev uplink onlink
 ip -n culvert-acme route replace 10.0.0.47/32 proto 146 via 100.64.0.2 dev vx100 onlink
 ip -n culvert-acme route replace 100.64.0.2/32 proto 146 dev vx100
 ip -n culvert-acme route replace 100.64.0.4/32 proto 146 dev vx100
 ip -n culvert-acme route replace 100.64.0.7/32 proto 146 dev vx100
+ip -n culvert-acme route replace 100.96.0.0/11 proto 146 dev vx100
 ip -n culvert-acme route replace 100.96.0.1/32 proto 146 dev handover
-ip -n culvert-acme route replace 100.96.0.2/32 proto 146 dev vx100
-ip -n culvert-acme route replace 100.96.0.4/32 proto 146 dev vx100
 ip -n culvert-acme route replace ::/0 proto 146 via fe80::63:1 dev uplink onlink
 ip -n culvert-acme route replace fd00::47/128 proto 146 via fd00:c0de::2 dev vx100 onlink
+ip -n culvert-acme route replace fd00:c0de:0:0:8000::/65 proto 146 dev vx100
 ip -n culvert-acme route replace fd00:c0de::8000:0:0:5/128 proto 146 dev handover
-ip -n culvert-acme route replace fd00:c0de::8000:0:0:6/128 proto 146 dev vx100
 ip -n culvert-acme route replace unreachable 10.0.0.12/32 proto 146 metric 1073741824
 ip -n culvert-acme route replace unreachable fd00::12/128 proto 146 metric 1073741824
 ip -n culvert-acme -4 rule add priority 100 iif lo lookup local

@@ -38,17 +38,15 @@ bridge -n culvert-acme fdb replace 06:63:76:00:00:02 dev vx100 dst 192.0.2.2 sel
 bridge -n culvert-acme fdb replace 06:63:76:00:00:04 dev vx100 dst 192.0.2.2 self permanent
 bridge -n culvert-acme fdb replace 06:63:76:00:00:05 dev vx100 dst 192.0.2.3 self permanent
 bridge -n culvert-acme fdb replace 06:63:76:00:00:06 dev vx100 dst 192.0.2.2 self permanent
+ip -n culvert-acme route replace fd00:c0de::7/128 proto 146 dev vx100
 ip -n culvert-acme route replace 0.0.0.0/0 proto 146 via 100.64.0.4 dev vx100 onlink
 ip -n culvert-acme route replace 100.64.0.2/32 proto 146 dev vx100
 ip -n culvert-acme route replace 100.64.0.3/32 proto 146 dev vx100
 ip -n culvert-acme route replace 100.64.0.4/32 proto 146 dev vx100
 ip -n culvert-acme route replace 100.64.0.7/32 proto 146 dev vx100
-ip -n culvert-acme route replace 100.96.0.1/32 proto 146 dev vx100
-ip -n culvert-acme route replace 100.96.0.2/32 proto 146 dev vx100
-ip -n culvert-acme route replace 100.96.0.4/32 proto 146 dev vx100
+ip -n culvert-acme route replace 100.96.0.0/11 proto 146 dev vx100
 ip -n culvert-acme route replace ::/0 proto 146 via fd00:c0de::4 dev vx100 onlink
-ip -n culvert-acme route replace fd00:c0de::8000:0:0:5/128 proto 146 dev vx100
-ip -n culvert-acme route replace fd00:c0de::8000:0:0:6/128 proto 146 dev vx100
+ip -n culvert-acme route replace fd00:c0de:0:0:8000::/65 proto 146 dev vx100
 # the rules come here, before anything brings traffic
 ip -n culvert-acme address replace 2001:db8::50/128 dev lo nodad
 ip -n culvert-acme address replace 45.86.152.23/32 dev lo
