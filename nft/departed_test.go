@@ -21,7 +21,9 @@ func TestDeparted(t *testing.T) {
 	l := newLot(t, node())
 	vx, err := l.link.LinkByName("vx100")
 	must(t, err)
-	address := func(sequence uint32) netip.Addr { return topology.BackendAddress(config.DefaultOverlay(), sequence, true) }
+	address := func(sequence uint32) netip.Addr {
+		return topology.BackendAddress(config.DefaultOverlay(), sequence, true)
+	}
 	for _, tt := range []struct {
 		sequence uint32
 		protocol byte

@@ -1,6 +1,9 @@
 package nft
 
 import (
+	"slices"
+
+	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/topology"
 )
 
@@ -23,8 +26,29 @@ func (b *builder) edge(f Family) Table {
 			b.ownTraffic(f),
 		},
 	}
+	b.addUnanswered(&t)
 	b.addExempted(&t)
 	return t
+}
+
+// setUnanswered holds the TCP listeners that an edge has no way to.
+const setUnanswered = "unanswered"
+
+// addUnanswered resets TCP for listeners that nobody serves, which would be silence otherwise: there is no route to their addresses. A
+// datagram's sender is not told, an ICMP error would have an overlay address for its source.
+func (b *builder) addUnanswered(t *Table) {
+	f := t.Family
+	if b.t.Balancer || len(b.t.Balanced(f == IPv4Family)) == 0 {
+		return
+	}
+	t.Counters = append(t.Counters, Closed)
+	t.Sets = append(t.Sets, b.listeners(f, setUnanswered, func(lb topology.Balancer, l config.Listener) bool {
+		return l.Protocol == config.TCP && !lb.Shared && (len(b.t.Nodes()) == 0 || !b.t.Answered(lb.Address))
+	}))
+	forward, output := t.chain(chainForward), t.chain(chainOutput)
+	last := len(forward.Rules) - 1
+	forward.Rules = slices.Insert(forward.Rules, last, rule(f, inDevice(topology.UplinkDevice), toSocket(f, setUnanswered), count(Closed), resetConnection()))
+	output.Rules = slices.Insert(output.Rules, 0, rule(f, fromSocket(f, setUnanswered), accept()))
 }
 
 // ownTraffic keeps what this namespace itself would say to the outside (its addresses are overlay addresses) inside.

@@ -22,6 +22,7 @@ var (
 
 const (
 	setClosed       = "closed"       // TCP listeners without a backend that gets new flows
+	setAbandoned    = "abandoned"    // TCP listeners without any backend
 	setDestinations = "destinations" // the addresses of backends that a node sends to
 	mapOthers       = "others"       // the other nodes, numbered
 )
@@ -77,6 +78,9 @@ func (b *builder) addNode(t *Table) {
 	t.Sets = append(t.Sets, b.listening(f), b.destinations(f),
 		b.listeners(f, setListeners, func(topology.Balancer, config.Listener) bool { return true }),
 		b.listeners(f, setClosed, func(lb topology.Balancer, l config.Listener) bool { return l.Protocol == config.TCP && !lb.Open() }))
+	if s := b.abandoned(f); len(s.Elements) > 0 {
+		t.Sets = append(t.Sets, s)
+	}
 	if len(b.others()) > 0 {
 		t.Counters = append(t.Counters, Asked)
 		t.Sets = append(t.Sets, b.askable(f))
@@ -123,12 +127,21 @@ const maxOpening = 10_000
 // maxAsked is how many packets a node passes on to the others in a second, and at once.
 const maxAsked = 10_000
 
-// ahead is in front of IPVS. What opens no connection passes with one comparison.
+// ahead is in front of IPVS. What opens no connection passes with one comparison, or two.
 func (b *builder) ahead(f Family) Chain {
-	return Chain{
-		Name: chainAhead, Base: &Base{Type: "filter", Hook: Input, Priority: priorityAhead},
-		Rules: []Rule{rule(f, all(opensConnection(), jump(chainOpening))...)},
+	c := Chain{Name: chainAhead, Base: &Base{Type: "filter", Hook: Input, Priority: priorityAhead}}
+	if len(b.abandoned(f).Elements) > 0 {
+		// IPVS would answer with an ICMP error, which a connection that is open does not end by (RFC 5461 section 4).
+		c.Rules = append(c.Rules, rule(f, toSocket(f, setAbandoned), count(Closed), resetConnection()))
 	}
+	c.Rules = append(c.Rules, rule(f, all(opensConnection(), jump(chainOpening))...))
+	return c
+}
+
+func (b *builder) abandoned(f Family) Set {
+	return b.listeners(f, setAbandoned, func(lb topology.Balancer, l config.Listener) bool {
+		return l.Protocol == config.TCP && !slices.ContainsFunc(lb.Backends, func(b topology.Backend) bool { return !b.Down })
+	})
 }
 
 // opening resets new connections that no backend is there for, which IPVS would answer with an ICMP error as for UDP, and drops
