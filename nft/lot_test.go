@@ -40,7 +40,7 @@ type lot struct {
 }
 
 // newLot makes the rules' namespace as the overlay's room would, the VXLAN device being a cable.
-func newLot(t *testing.T, tenant topology.Tenant) *lot {
+func newLot(t testing.TB, tenant topology.Tenant) *lot {
 	t.Helper()
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
@@ -82,7 +82,7 @@ func (s *stage) cable(farNS *netns.NS, farLink *netlink.Handle, name string, mac
 }
 
 // oneCPU keeps the test's thread on one processor: a frame has then gone its way when the next one is sent.
-func oneCPU(t *testing.T) {
+func oneCPU(t testing.TB) {
 	t.Helper()
 	var all, one unix.CPUSet
 	must(t, unix.SchedGetaffinity(0, &all))
@@ -143,7 +143,7 @@ func (l *lot) routes(tenant topology.Tenant) {
 }
 
 // setSysctls sets kernel parameters of a namespace, written as path=value.
-func setSysctls(t *testing.T, ns *netns.NS, assignments ...string) {
+func setSysctls(t testing.TB, ns *netns.NS, assignments ...string) {
 	t.Helper()
 	for _, a := range assignments {
 		path, value, _ := strings.Cut(a, "=")
