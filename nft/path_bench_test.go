@@ -100,12 +100,33 @@ func (w *way) measure(packets int) {
 	w.best = min(w.best, float64(time.Since(started).Nanoseconds())/float64(packets))
 }
 
+// ratio compares a way with the one that it is measured by, without what the first way takes, which is the sender's.
+func (w *way) ratio(ways []*way) float64 {
+	return (w.best - ways[0].best) / (ways[w.base].best - ways[0].best)
+}
+
+func (w *way) line(ways []*way) string {
+	if w == ways[0] {
+		return fmt.Sprintf("%-28s %8.0f", w.name, w.best)
+	}
+	line := fmt.Sprintf("%-28s %8.0f", w.name, w.best-ways[0].best)
+	if w.base != 0 {
+		line += fmt.Sprintf(" %8.2f", w.ratio(ways))
+	}
+	if w.goal != 0 {
+		line += fmt.Sprintf(" %6.2f", w.goal)
+	}
+	return line
+}
+
 // BenchmarkPath compares ways through a hypervisor's namespace with plain forwarding, all in one run and in turn, the shortest of
-// seven. What the sender itself takes is measured with a namespace that drops everything where it comes in, and taken off. If the two
-// controls, which are the same way, differ by more than 5 %, the run says nothing.
+// twenty. What the sender itself takes is measured with a namespace that drops everything where it comes in, and taken off. If the two
+// controls, which are the same way, differ by more than 5 %, the run says nothing; it
+// is tried three times.
 func BenchmarkPath(b *testing.B) {
 	const (
-		packets = 50_000
+		packets = 20_000
+		rounds  = 20
 		flows   = 64
 		news    = 20_000
 		small   = 10
@@ -154,36 +175,30 @@ func BenchmarkPath(b *testing.B) {
 		{name: "new flow, SNAT, 10 000 VMs", lot: lots, in: lots.tap, frames: openings, fresh: true, base: 11, goal: 1.75},
 	}
 	for _, w := range ways {
-		w.best = math.Inf(1)
 		w.in.speed()
 		w.measure(flows) // opens the flows
 	}
-	for range b.N {
-		for range 7 {
+	for try := 1; ; try++ {
+		for _, w := range ways {
+			w.best = math.Inf(1)
+		}
+		for range rounds {
 			for _, w := range ways {
 				w.measure(packets)
 			}
 		}
+		difference := math.Abs(ways[2].ratio(ways)-1) * 100
+		if difference <= 5 {
+			break
+		}
+		if try == 3 {
+			b.Errorf("void: two measures of plain forwarding differ by %.0f %%; others use the machine", difference)
+			break
+		}
 	}
-	alone := ways[0].best
 	fmt.Printf("%-28s %8s %8s %6s\n", "way", "ns", "ratio", "goal")
-	for i, w := range ways {
-		if i == 0 {
-			fmt.Printf("%-28s %8.0f\n", w.name, alone)
-			continue
-		}
-		ratio := (w.best - alone) / (ways[w.base].best - alone)
-		line := fmt.Sprintf("%-28s %8.0f", w.name, w.best-alone)
-		if w.base != 0 {
-			line += fmt.Sprintf(" %8.2f", ratio)
-		}
-		if w.goal != 0 {
-			line += fmt.Sprintf(" %6.2f", w.goal)
-		}
-		fmt.Println(line)
-		if w.name == "control" && math.Abs(ratio-1) > 0.05 {
-			b.Errorf("void: two measures of plain forwarding differ by the factor %.2f; others use the machine", ratio)
-		}
+	for _, w := range ways {
+		fmt.Println(w.line(ways))
 	}
 	b.ReportMetric(0, "ns/op")
 }

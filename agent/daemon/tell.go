@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"time"
+
+	"github.com/culvertnet/culvert/topology"
 )
 
 // logLines is how many lines of one tenant's changes are logged; the rest is counted.
@@ -36,6 +39,16 @@ func (k *keeper) tell(r *record, o outcome, why cause) {
 	}
 }
 
+// large reports whether a host has so many VMs that what is left of reading about them is worth giving back at once.
+func large(host *topology.Host) bool {
+	const many = 10_000
+	vms := 0
+	for i := range host.Tenants {
+		vms += len(host.Tenants[i].Interfaces) + len(host.Tenants[i].Remote)
+	}
+	return vms >= many
+}
+
 // report finds out whether the host is where the fleet wants it, and publishes the status.
 func (k *keeper) report() {
 	now := time.Now()
@@ -49,6 +62,10 @@ func (k *keeper) report() {
 	if looked && !k.arrived.IsZero() && counts[Failed]+counts[Pending] == 0 {
 		k.converged = &Convergence{Generation: k.generation, At: now, Took: now.Sub(k.arrived)}
 		k.opts.Log.Info("converged", "generation", k.generation, "tenants", len(k.host.Tenants), "took", k.converged.Took.Round(time.Microsecond))
+		if large(k.host) {
+			// A document's tree and a plan for all take many times what stays of them.
+			go debug.FreeOSMemory()
+		}
 		k.arrived = time.Time{}
 	}
 	became := looked && !k.ready

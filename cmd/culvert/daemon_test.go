@@ -223,11 +223,11 @@ func TestDaemonRestart(t *testing.T) {
 }
 
 // TestDaemonUpgrade has the daemons of a previous build set up all hosts, and those of this one take over, one after the other:
-// flows lose nothing. CULVERT_PREVIOUS names that build's program; without it the previous build is this one.
+// flows lose nothing.
 func TestDaemonUpgrade(t *testing.T) {
+	previous := previousBuild(t)
 	r := newDaemonRig(t)
 	hosts := []string{"hv1", "hv2", "edge1"}
-	previous := os.Getenv("CULVERT_PREVIOUS")
 	old := make(map[string]*process)
 	for _, host := range hosts {
 		if out, err := r.culvert(host, "cleanup"); err != nil {
