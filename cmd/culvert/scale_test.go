@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvertnet/culvert/agent/daemon"
 	"github.com/culvertnet/culvert/config"
+	"github.com/culvertnet/culvert/lab/live"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/portmap"
 )
@@ -243,14 +244,18 @@ func TestScale(t *testing.T) {
 		}
 		return
 	}
-	small := newScaled(t, size{8, 20}).measure()
-	large := newScaled(t, size{32, 20}).measure()
+	sizes := [...]size{{8, 20}, {32, 20}}
+	emulated := live.Patience() > 1
+	if emulated { // its clock says nothing
+		sizes = [...]size{{2, 2}, {8, 2}}
+	}
+	small, large := newScaled(t, sizes[0]).measure(), newScaled(t, sizes[1]).measure()
 	for _, tt := range []struct {
 		what         string
 		small, large time.Duration
 	}{{"from nothing", small.ColdCPU, large.ColdCPU}, {"a restart", small.RestartCPU, large.RestartCPU}} {
 		// Below a fifth of a second the clock of /proc and what each process costs at its start say more than the size.
-		if limit := 4*tt.small*2 + 200*time.Millisecond; tt.large > limit {
+		if limit := 4*tt.small*2 + 200*time.Millisecond; tt.large > limit && !emulated {
 			t.Errorf("%s takes %v of the processor, and %v for four times the tenants; want at most %v", tt.what, tt.small, tt.large, limit)
 		}
 	}

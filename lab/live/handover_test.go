@@ -273,8 +273,12 @@ func TestHandOver(t *testing.T) {
 	grown := handed.next(t, "grow, another VM with an address", 192, "a@hv1:1 b@hv2:2 c@hv3:3 e@hv3:4")
 	moved := grown.next(t, "move, and into what was another's", 192, "a@hv3:1 c@hv3:3 e@hv2:4 f@hv1:6")
 	h := newHandOver(t, wide)
-	for _, order := range orders {
-		h.play(order, wide, narrow, freed, handed, grown, moved)
+	tried, steps := orders, []generation{narrow, freed, handed, grown, moved}
+	if emulated := Patience() > 1; emulated { // what it shows is the kernel's part
+		tried, steps = orders[:1], steps[:3]
+	}
+	for _, order := range tried {
+		h.play(order, wide, steps...)
 		for i, found := range h.found {
 			if i < 3 {
 				t.Error(found)
@@ -283,6 +287,9 @@ func TestHandOver(t *testing.T) {
 		h.found = nil
 	}
 
+	if len(tried) < len(orders) {
+		return
+	}
 	// What the lock does not do: ports that are released and handed out in one step.
 	rash := generation{lock: portmap.Settle(narrow.release(t).lock, nil)}.next(t, "release and hand out", 64, three+" d@hv3:4")
 	h.play([]string{"hv3", "hv2", "hv1"}, wide, narrow, rash)
