@@ -313,9 +313,9 @@ func fromFTPData() []statement {
 	return all(carries(unix.IPPROTO_TCP), says("tcp sport 20", transport(0, 2, reg1), equal(0, 20)))
 }
 
-// tcp flags syn / fin,syn,rst,ack
+// tcp flags syn / syn,rst: what IPVS begins a connection for, be it an answer too or an end (tcp_conn_schedule).
 func opensConnection() []statement {
-	return all(carries(unix.IPPROTO_TCP), says("tcp flags syn / fin,syn,rst,ack", transport(13, 1, reg1), mask(reg1, 0x17), equal(0x02)))
+	return all(carries(unix.IPPROTO_TCP), says("tcp flags syn / syn,rst", transport(13, 1, reg1), mask(reg1, 0x06), equal(0x02)))
 }
 
 // reject with tcp reset
