@@ -64,7 +64,7 @@ func TestDaemonChecks(t *testing.T) {
 		t.Fatal(err)
 	}
 	sick := func(s daemon.Status) bool {
-		return len(s.Sick) == 1 && s.Sick[0].Counts && strings.Contains(s.Sick[0].Why, "connection refused") && s.Healthy()
+		return len(s.Sick) == 1 && s.Sick[0].Counts && strings.Contains(s.Sick[0].Why, "probe tcp 10.0.0.47:443") && s.Healthy()
 	}
 	before := p.eventually("aware of the sick backend", sick)
 	closed := p.eventually("at rest", func(s daemon.Status) bool { return sick(s) && time.Until(s.Next) > ipvs.SettleTime })

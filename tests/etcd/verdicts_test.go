@@ -162,13 +162,13 @@ func TestSickBackend(t *testing.T) {
 		t.Fatal(err)
 	}
 	sick := func(s daemon.Status) bool {
-		return len(s.Sick) == 1 && s.Sick[0].Backend == vmA && s.Sick[0].Host == "hv1" && s.Sick[0].Counts && strings.Contains(s.Sick[0].Why, "connection refused")
+		return len(s.Sick) == 1 && s.Sick[0].Backend == vmA && s.Sick[0].Host == "hv1" && s.Sick[0].Counts && strings.Contains(s.Sick[0].Why, "probe tcp 10.0.0.12:8443")
 	}
 	f.status("lb1", sick)
 	f.status("hv1", sick)
 	f.announced(false)
 	f.ran("backend acme/web/vm-a on hv1: sick, since ", "status", "--fleet")
-	f.ran("connection refused", "status", "--socket", f.socket("hv1"))
+	f.ran("probe tcp 10.0.0.12:8443", "status", "--socket", f.socket("hv1"))
 	_, _, before := f.cluster.verdictKey("hv1")
 
 	// Daemons that start anew go on with that. More probes than it takes to rise or fall find the same.
