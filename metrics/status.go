@@ -9,7 +9,7 @@ import (
 func (s *scrape) host(status daemon.Status) {
 	s.put("culvert_build_info", 1, status.Version)
 	s.put("culvert_fleet_info", 1, status.Generation, status.Source)
-	s.put("culvert_fleet_refused", truth(status.Refused != nil))
+	s.put("culvert_fleet_refused", truth(status.Refused != nil || status.Away != nil))
 	s.put("culvert_ready", truth(status.Ready))
 	s.put("culvert_host_error", truth(status.Error != nil))
 	c := status.Converged

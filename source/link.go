@@ -8,6 +8,15 @@ type Linked interface {
 	Link() Link
 }
 
+// Away is why the place where the fleet is cannot be reached. There may be a newer fleet, or none.
+type Away struct{ error }
+
+// NewAway says that the place cannot be reached because of err.
+func NewAway(err error) Away { return Away{err} }
+
+// Unwrap returns the reason.
+func (a Away) Unwrap() error { return a.error }
+
 // Link is how a source's connection is.
 type Link struct {
 	// Connected is true while the other side is heard.

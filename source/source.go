@@ -22,7 +22,7 @@ type Snapshot struct {
 // Source delivers snapshots until the context ends.
 type Source interface {
 	// Run delivers the first snapshot and each later one. A fleet that is refused (unreadable, invalid, unproven) is
-	// reported to refuse; the last good one stays. Run returns nil when the context ends, and an error if it cannot go on.
+	// reported to refuse; the last good one stays. So is [Away], that the other side is not heard. Run returns nil when the context ends, and an error if it cannot go on.
 	Run(ctx context.Context, deliver func(Snapshot), refuse func(error)) error
 	// String names the source in log lines and in the status.
 	String() string

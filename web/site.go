@@ -104,6 +104,9 @@ func (s *site) healthz(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	for _, p := range problems(status) {
+		if !p.Grave {
+			break // nor are those after it
+		}
 		_, _ = fmt.Fprintf(w, "%s: %s\n", p.Object, p.Text)
 	}
 }
@@ -138,6 +141,7 @@ func problems(s daemon.Status) []problem {
 		}
 	}
 	incident("fleet", "", s.Refused)
+	incident("source of the fleet", "", s.Away)
 	incident("host", "", s.Error)
 	if !s.Ready {
 		out = append(out, problem{Object: "host", Text: "not everything has been looked at yet", Grave: true})

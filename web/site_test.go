@@ -187,13 +187,19 @@ func TestProblems(t *testing.T) {
 	}
 	s.status.Refused = &daemon.Incident{Error: "fleet.yaml:3:1: no", Since: time.Now()}
 	s.has("/", 200, "newer fleet refused", "fleet.yaml:3:1: no")
+	if text := s.get("/healthz", 503); strings.Contains(text, "a note") || strings.Contains(text, "waits for") {
+		t.Errorf("not what is wrong:\n%s", text)
+	}
+	s.status.Refused, s.status.Away = nil, &daemon.Incident{Error: "etcd1: no route", Since: time.Now()}
+	s.has("/", 200, "source of the fleet away", "etcd1: no route")
+	s.has("/healthz", 503, "source of the fleet: etcd1: no route")
 }
 
 // TestWithoutFleet shows a host that knows nothing yet.
 func TestWithoutFleet(t *testing.T) {
 	s := newStand(t, fleetYAML)
 	s.host, s.lock, s.status = nil, nil, daemon.Status{Host: "hv1", Source: "etcd://etcd1:2379/culvert"}
-	s.has("/", 200, "waiting for the fleet", "none yet")
+	s.has("/", 200, "waiting for the fleet", "none yet", "No fleet has come yet.")
 	s.has("/healthz", 503, "host: ")
 	s.get("/tenant/acme", 404)
 }

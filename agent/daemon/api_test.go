@@ -74,6 +74,7 @@ func TestHealthy(t *testing.T) {
 	for name, change := range map[string]func(*Status){
 		"not ready": func(s *Status) { s.Ready = false },
 		"refused":   func(s *Status) { s.Refused = incident },
+		"away":      func(s *Status) { s.Away = incident },
 		"error":     func(s *Status) { s.Error = incident },
 		"failed":    func(s *Status) { s.Tenants = []Tenant{{State: Failed}} },
 		"pending":   func(s *Status) { s.Tenants = []Tenant{{State: Pending}} },

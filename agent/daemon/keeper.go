@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -40,6 +41,7 @@ type keeper struct {
 	generation string
 	notes      []string
 	refused    *Incident
+	away       *Incident
 	// arrived is when the fleet came that the host has not converged to yet; zero if it has.
 	arrived   time.Time
 	converged *Convergence
@@ -120,19 +122,31 @@ func (k *keeper) hear(n news) {
 	}
 }
 
-// refuse keeps the fleet that is in force.
+// refuse keeps the fleet that is in force: the newer one is wrong, or its source is away.
 func (k *keeper) refuse(err error, now time.Time) {
 	k.answered = true
-	k.refused = since(k.refused, err, now)
+	if away := (source.Away{}); errors.As(err, &away) {
+		k.away = since(k.away, err, now)
+		args := []any{"fleet", k.opts.Source.String(), "err", err}
+		if k.host != nil {
+			args = append(args, "stays", k.generation)
+		}
+		k.opts.Log.Error("source away", args...)
+		return
+	}
+	k.refused, k.away = since(k.refused, err, now), nil
 	k.opts.Log.Error("fleet refused", "fleet", k.opts.Source.String(), "stays", k.generation, "err", err)
 }
+
+// accept notes that nothing is wrong with the fleet in force, nor with its source.
+func (k *keeper) accept() { k.answered, k.refused, k.away = true, nil, nil }
 
 // adopt makes a fleet the one in force. Tenants that it does not change are not looked at.
 func (k *keeper) adopt(s source.Snapshot, now time.Time) {
 	k.hearVerdicts(s.Sick, now)
 	old := k.host
 	if old != nil && s.Generation == k.generation {
-		k.answered, k.refused = true, nil
+		k.accept()
 		return
 	}
 	host, err := topology.For(s.Fleet, s.Lock, k.opts.Name)
@@ -140,7 +154,7 @@ func (k *keeper) adopt(s source.Snapshot, now time.Time) {
 		k.refuse(err, now)
 		return
 	}
-	k.answered, k.refused = true, nil
+	k.accept()
 	k.judgeAll(&host)
 	k.host, k.generation, k.notes = &host, s.Generation, append(agent.Notes(s.Fleet), k.untold(s.Fleet)...)
 	k.balanced.Store(balancedBy(host))

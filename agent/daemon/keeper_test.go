@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -124,6 +125,26 @@ func TestAdoptElsewhere(t *testing.T) {
 	k.give(t, fleetYAML, "three", epoch)
 	if k.generation != "three" || k.refused != nil {
 		t.Errorf("generation %s, refused %+v", k.generation, k.refused)
+	}
+}
+
+// TestAway keeps apart a fleet that is refused and a source that cannot be reached.
+func TestAway(t *testing.T) {
+	k := desk("hv1")
+	k.give(t, fleetYAML, "one", epoch)
+	k.settle()
+	k.refuse(errors.Join(source.NewAway(errors.New("no route")), errors.New("no cache")), epoch)
+	if k.refused != nil || k.away == nil || k.away.Error != "no route\nno cache" || k.generation != "one" {
+		t.Errorf("refused %+v, away %+v", k.refused, k.away)
+	}
+	k.refuse(errors.New("bad"), epoch)
+	if k.refused == nil || k.away != nil {
+		t.Errorf("refused %+v, away %+v: who refuses has heard the source", k.refused, k.away)
+	}
+	k.refuse(source.NewAway(errors.New("no route")), epoch)
+	k.give(t, fleetYAML, "one", epoch)
+	if k.refused != nil || k.away != nil {
+		t.Errorf("refused %+v, away %+v", k.refused, k.away)
 	}
 }
 

@@ -34,6 +34,8 @@ type Status struct {
 	Generation string `json:"generation"`
 	// Refused is the newer fleet that is not in force; nil if there is none.
 	Refused *Incident `json:"refused"`
+	// Away is why the place where the fleet is cannot be reached, so that nobody knows whether there is a newer one; nil if it can.
+	Away *Incident `json:"away"`
 	// Ready is true once every tenant has been looked at and tried.
 	Ready bool `json:"ready"`
 	// Converged is when the host was as the fleet says last, and how long that took from the fleet's arrival.
@@ -111,7 +113,7 @@ const repairLines = 20
 
 // Healthy reports whether there is nothing to worry about: everything is as the newest fleet says, or waits for devices.
 func (s Status) Healthy() bool {
-	return s.Ready && s.Refused == nil && s.Error == nil && !slices.ContainsFunc(s.Tenants, func(t Tenant) bool {
+	return s.Ready && s.Refused == nil && s.Away == nil && s.Error == nil && !slices.ContainsFunc(s.Tenants, func(t Tenant) bool {
 		return t.State == Failed || t.State == Pending
 	})
 }

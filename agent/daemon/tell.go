@@ -97,7 +97,7 @@ func (k *keeper) publish() {
 	next, sick := k.next(), k.sickBackends()
 	k.board.set(func(s *Status) {
 		s.Next, s.Sick = next, sick
-		s.Generation, s.Refused, s.Ready, s.Converged = k.generation, k.refused, k.ready, k.converged
+		s.Generation, s.Refused, s.Away, s.Ready, s.Converged = k.generation, k.refused, k.away, k.ready, k.converged
 		s.Changes, s.Drift, s.Tenants, s.Error = k.changes, k.drift, tenants, k.hostError
 		s.Notes = append([]string{}, k.notes...)
 		if host != nil {
@@ -110,10 +110,14 @@ func (k *keeper) publish() {
 // summary is the status on one line, for `systemctl status`.
 func (k *keeper) summary(counts map[State]int) string {
 	if k.host == nil {
-		if k.refused != nil {
+		switch {
+		case k.refused != nil:
 			return "the fleet is refused: " + k.refused.Error
+		case k.away != nil:
+			return "waiting for the fleet, its source is away: " + k.away.Error
+		default:
+			return "waiting for the fleet"
 		}
-		return "waiting for the fleet"
 	}
 	text := fmt.Sprintf("generation %s, tenants: %d", k.generation, len(k.host.Tenants))
 	for _, s := range []State{Waiting, Pending, Failed} {
@@ -123,6 +127,9 @@ func (k *keeper) summary(counts map[State]int) string {
 	}
 	if k.refused != nil {
 		text += "; a newer fleet is refused"
+	}
+	if k.away != nil {
+		text += "; the fleet's source is away"
 	}
 	return text
 }

@@ -89,6 +89,9 @@ func attention(s daemon.Status, ago func(time.Time) string) []string {
 	if s.Refused != nil {
 		say("a newer fleet is refused, since %s:\n%s", ago(s.Refused.Since), indent(s.Refused.Error))
 	}
+	if s.Away != nil {
+		say("the fleet's source is away, since %s:\n%s", ago(s.Away.Since), indent(s.Away.Error))
+	}
 	if s.Error != nil {
 		say("the host fails, since %s:\n%s", ago(s.Error.Since), indent(s.Error.Error))
 	}

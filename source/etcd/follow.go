@@ -23,13 +23,13 @@ type follower struct {
 func (d *desk) follow(ctx context.Context) (connected bool, err error) {
 	client, err := dial(d.Address, d.Access)
 	if err != nil {
-		return false, fmt.Errorf("what is in force stays: %w", err)
+		return false, fmt.Errorf("%s cannot be reached: %w", d, err)
 	}
 	defer func() { _ = client.Close() }()
 	f := &follower{d, client, &Store{d.layout, client, d.Address, d.Access}}
 	first, err := f.look(ctx)
 	if err != nil {
-		return false, fmt.Errorf("%s cannot be reached, what is in force stays: %w", d, d.Access.reason(ctx, d.Address, err))
+		return false, fmt.Errorf("%s cannot be reached: %w", d, d.Access.reason(ctx, d.Address, err))
 	}
 	d.line.set(true, time.Now())
 	group, ctx := errgroup.WithContext(ctx)

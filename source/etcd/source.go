@@ -80,7 +80,7 @@ func (s *Source) Run(ctx context.Context, deliver func(source.Snapshot), refuse 
 			// Elections, compactions and members that go are normal; only who does not get through again complains.
 			wait = firstWait
 		} else {
-			d.without(ctx, err)
+			d.without(ctx, source.NewAway(err))
 			wait = min(2*wait, lastWait)
 		}
 		select {

@@ -56,7 +56,7 @@ var troubles = map[string]map[string]value{
 	"CulvertHostError":     {"culvert_host_error": becomes(0, 1)},
 	"CulvertNotConverged":  {"culvert_converged": becomes(1, 0)},
 	"CulvertFleetRefused":  {"culvert_fleet_refused": becomes(0, 1)},
-	"CulvertSourceAway":    {"culvert_source_connected": becomes(1, 0), "culvert_fleet_refused": becomes(0, 1)},
+	"CulvertSourceAway":    {"culvert_source_connected": becomes(1, 0), "culvert_fleet_refused": becomes(0, 1), "culvert_converged": becomes(1, 0)},
 	"CulvertDrift":         {"culvert_drift_repaired_total": grows(0.01)},
 	"CulvertTenantFailed":  {`culvert_tenant_state{tenant="acme",state="failed"}`: becomes(0, 1)},
 	"CulvertTenantWaiting": {`culvert_tenant_waiting_devices{tenant="acme"}`: becomes(0, 2)},

@@ -239,7 +239,7 @@ func TestFabric(t *testing.T) {
 	// Without etcd: the fabric goes on, also a daemon that starts anew.
 	f.cluster.kill(0)
 	f.status("hv2", func(s daemon.Status) bool {
-		return s.Refused != nil && strings.Contains(s.Refused.Error, "cannot be reached")
+		return s.Refused == nil && s.Away != nil && strings.Contains(s.Away.Error, "cannot be reached")
 	})
 	f.kill("hv2")
 	f.start("hv2")

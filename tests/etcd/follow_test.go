@@ -231,7 +231,7 @@ func TestCache(t *testing.T) {
 	if diff := cmp.Diff(fleet, stale.Fleet, same); diff != "" {
 		t.Errorf("fleet (-pushed +cached):\n%s", diff)
 	}
-	second.refusal("cannot be reached, what is in force stays")
+	second.refusal("cannot be reached")
 	c.start(0)
 	second.revision(one)
 	two := push(t, c.open(), parse(t, "1024", "2048"))
