@@ -18,27 +18,35 @@ const DefaultSocket = "/run/culvert/culvert.sock"
 
 // apiTask answers on a unix socket, in HTTP: GET /status is [Status] in JSON.
 type apiTask struct {
-	path   string
-	daemon *Daemon
+	listener net.Listener
+	daemon   *Daemon
 }
 
-func (t apiTask) String() string { return "API on " + t.path }
-
-func (t apiTask) Run(ctx context.Context) error {
-	listener, err := ListenUnix(t.path)
+// newAPITask takes the socket. It answers once the task runs.
+func newAPITask(path string, d *Daemon) (*apiTask, error) {
+	listener, err := ListenUnix(path)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("API on %s: %w", path, err)
 	}
+	return &apiTask{listener, d}, nil
+}
+
+func (t *apiTask) String() string { return "API on " + t.listener.Addr().String() }
+
+func (t *apiTask) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", t.status)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(t.listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
+
+// close gives the socket up, if the task has not.
+func (t *apiTask) close() { _ = t.listener.Close() }
 
 // ListenUnix listens on a unix socket that root and its group may use. It takes the socket's place over if nobody answers there: a
 // daemon that was killed leaves it.
@@ -49,17 +57,28 @@ func ListenUnix(path string) (net.Listener, error) {
 	if conn, err := net.Dial("unix", path); err == nil {
 		return nil, errors.Join(errors.New("another daemon answers there; stop it first"), conn.Close())
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
 		return nil, err
+	case info.Mode().Type() != os.ModeSocket:
+		return nil, fmt.Errorf("%s is there and is no socket; name another path", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
 	}
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err
 	}
-	return listener, os.Chmod(path, 0o660)
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return listener, nil
 }
 
-func (t apiTask) status(w http.ResponseWriter, _ *http.Request) {
+func (t *apiTask) status(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,16 @@ import (
 
 	"github.com/culvertnet/culvert/source"
 )
+
+// unasked is a source that must not be asked.
+type unasked struct{ t *testing.T }
+
+func (u unasked) String() string { return "unasked" }
+
+func (u unasked) Run(context.Context, func(source.Snapshot), func(error)) error {
+	u.t.Error("the source is asked")
+	return nil
+}
 
 func TestStatusOverTheSocket(t *testing.T) {
 	d := New(Options{Name: "hv1", Source: source.NewFile("fleet.yaml", "fleet.lock.yaml"), Version: "v1"})
@@ -27,7 +38,11 @@ func TestStatusOverTheSocket(t *testing.T) {
 	run := func() (stop func()) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- apiTask{path, d}.Run(ctx) }()
+		api, err := newAPITask(path, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { done <- api.Run(ctx) }()
 		for {
 			if _, err := Ask(ctx, path); err == nil {
 				break
@@ -51,18 +66,34 @@ func TestStatusOverTheSocket(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("socket: %v, %v", info.Mode(), err)
 	}
-	if err := (apiTask{path, d}).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
+	// A second daemon ends before it does anything: it has no namespace to look at, and its source is not asked.
+	second := New(Options{Name: "hv1", Source: unasked{t}, Socket: path})
+	if err := second.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
 		t.Errorf("a second daemon: %v", err)
 	}
 	stop()
 	if _, err := Ask(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is it running?") {
 		t.Errorf("error: %v", err)
 	}
-	// A daemon that was killed leaves its socket.
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	// A daemon that was killed leaves its socket. Another file there is somebody's.
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.SetUnlinkOnClose(false)
+	if err := left.Close(); err != nil {
 		t.Fatal(err)
 	}
 	run()()
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newAPITask(path, d); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		t.Errorf("a file in the socket's place: %v", err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
+		t.Errorf("the file is %q, %v", text, err)
+	}
 }
 
 func TestHealthy(t *testing.T) {

@@ -39,6 +39,15 @@ type task interface {
 
 // Run keeps the host until the context ends; then it returns nil. The kernel is left as it is.
 func (d *Daemon) Run(ctx context.Context) error {
+	// The socket comes first: who cannot have it, as another daemon has, must not change anything.
+	var api *apiTask
+	if d.opts.Socket != "" {
+		var err error
+		if api, err = newAPITask(d.opts.Socket, d); err != nil {
+			return err
+		}
+		defer api.close()
+	}
 	// Listening begins before the first look: what happens in between is not lost.
 	watch, err := trigger.Open(d.opts.Host)
 	if err != nil {
@@ -53,8 +62,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.opts.Service != nil {
 		tasks = append(tasks, watchdogTask{d.opts.Service, &k.busy})
 	}
-	if d.opts.Socket != "" {
-		tasks = append(tasks, apiTask{d.opts.Socket, d})
+	if api != nil {
+		tasks = append(tasks, api)
 	}
 	d.opts.Log.Info("started", "host", d.opts.Name, "fleet", d.opts.Source.String(), "version", d.opts.Version)
 	group, ctx := errgroup.WithContext(ctx)

@@ -69,7 +69,15 @@ func applyCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			return withLock(c, func() error {
 				return withPlan(c, func(a *agent.Agent, p agent.Plan) error {
-					return errors.Join(printPlan(c, c.App.Writer, p), a.Prepare(c.Context, p), a.Apply(p), a.Settle(c.Context, p))
+					if err := printPlan(c, c.App.Writer, p); err != nil {
+						return err
+					}
+					// A failure to announce is one tenant's; the end of the program is everybody's.
+					err := a.Prepare(c.Context, p)
+					if c.Context.Err() != nil {
+						return err
+					}
+					return errors.Join(err, a.Apply(p), a.Settle(c.Context, p))
 				})
 			})
 		},

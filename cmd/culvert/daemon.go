@@ -52,6 +52,9 @@ func runDaemon(c *cli.Context) error {
 	if c.Duration("check") < time.Second {
 		return inputError{fmt.Errorf("check %s: want 1s at least", c.Duration("check"))}
 	}
+	if c.String(socketFlag.Name) == "" {
+		return inputError{fmt.Errorf("--%s is empty: name a path; without one a second daemon is not kept out", socketFlag.Name)}
+	}
 	listen, err := listenAddress(c)
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 // fleetStatus prints how all hosts of the fleet in etcd are.
 func fleetStatus(c *cli.Context) error {
 	return withStore(c, func(s *etcd.Store) error {
-		fleet, err := s.Read(c.Context)
+		fleet, err := readStored(c, s)
 		if err != nil {
 			return err
 		}

@@ -27,12 +27,9 @@ func pullCommand() *cli.Command {
 }
 
 func pull(c *cli.Context, s *etcd.Store) error {
-	now, err := s.Read(c.Context)
+	now, err := readStored(c, s)
 	if err != nil {
 		return err
-	}
-	if now.Revision == 0 {
-		return errNoFleet
 	}
 	path, lock := c.String(fleetFlag.Name), lockPath(c)
 	for _, p := range []string{path, lock} {

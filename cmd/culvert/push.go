@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -107,6 +108,10 @@ func nextLock(c *cli.Context, s *etcd.Store, old *etcd.Fleet, fleet *config.Flee
 	if path := c.String("lock"); path != "" {
 		if old.Revision != 0 {
 			return nil, inputError{fmt.Errorf("etcd has a lock of its own since generation %d; push without --lock", old.Revision)}
+		}
+		// A file that is not there would be a new lock to ReadFile, and everybody's ports another.
+		if _, err := os.Stat(path); err != nil {
+			return nil, inputError{fmt.Errorf("read the lock: %w; name the lock of the fleet in force, or leave out --lock if no host has one", err)}
 		}
 		var err error
 		if base, err = portmap.ReadFile(path); err != nil {

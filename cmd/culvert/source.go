@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -85,10 +84,7 @@ func withStore(c *cli.Context, f func(*etcd.Store) error) error {
 // loadStored reads the fleet and the lock that are in etcd.
 func loadStored(c *cli.Context) (fleet *config.Fleet, lock *portmap.Lock, err error) {
 	err = withStore(c, func(s *etcd.Store) error {
-		now, err := s.Read(c.Context)
-		if err == nil && now.Revision == 0 {
-			err = errNoFleet
-		}
+		now, err := readStored(c, s)
 		if err == nil {
 			fleet, lock = now.Fleet, now.Lock
 		}
@@ -97,5 +93,11 @@ func loadStored(c *cli.Context) (fleet *config.Fleet, lock *portmap.Lock, err er
 	return fleet, lock, err
 }
 
-// errNoFleet is an etcd that nobody has pushed to.
-var errNoFleet = errors.New("etcd has no fleet there; push one with `culvert push`")
+// readStored reads what is in etcd. Nothing is an error: somebody has pushed whatever is to be shown.
+func readStored(c *cli.Context, s *etcd.Store) (*etcd.Fleet, error) {
+	now, err := s.Read(c.Context)
+	if err == nil && now.Revision == 0 {
+		err = fmt.Errorf("etcd has no fleet at %s; is the prefix right? `culvert push` puts one there", c.String(sourceFlag.Name))
+	}
+	return now, err
+}
