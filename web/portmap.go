@@ -30,6 +30,8 @@ type portMap struct {
 	Cells, Fill, Hatch []cell
 	Rows               []rowLabel
 	Claims             []claimRow
+	// Drawn is false if the page has too many pictures already.
+	Drawn bool
 	// Own and Used are the ports of this host's claimants for new flows, and how many of them the protocol uses that uses most.
 	Own, Used int
 	Given     int // ports of all claimants, retired ones included

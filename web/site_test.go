@@ -169,6 +169,33 @@ func TestRetired(t *testing.T) {
 	}
 }
 
+// TestManyAddresses draws no more than a page can bear, those with ports of this host first.
+func TestManyAddresses(t *testing.T) {
+	var locked portmap.Tenant
+	var reading measure.Tenant
+	var addresses []netip.Addr
+	for i := range 100 {
+		a := netip.AddrFrom4([4]byte{45, 86, 152, byte(i + 1)})
+		c := portmap.Claimant{Interface: fmt.Sprintf("vm-%02d", i)}
+		addresses = append(addresses, a)
+		locked.Claims = append(locked.Claims, portmap.Claim{Claimant: c, Blocks: []portmap.Block{{Address: a, First: 1024, Last: 2047}}})
+		if i == 99 {
+			reading.Claims = []measure.Claim{{Claimant: c, Address: a, Ports: 1024}}
+		}
+	}
+	s := newStand(t, fleetYAML)
+	s.host.Tenants[0].NAT.Addresses, s.lock.Tenants["acme"] = addresses, &locked
+	reading.Name = "acme"
+	s.reading = readings{Reading: &measure.Reading{Tenants: []measure.Tenant{reading}}}
+	text := s.get("/tenant/acme", 200)
+	if n, tables := strings.Count(text, `<svg class="ports"`), strings.Count(text, "<th scope=\"col\">Claimant"); n != drawn || tables != 100 {
+		t.Errorf("%d pictures, %d tables", n, tables)
+	}
+	if first := strings.Index(text, "Ports of 45.86.152.100<"); first < 0 || first > strings.Index(text, "Ports of 45.86.152.1<") {
+		t.Error("this host's own address is not the first")
+	}
+}
+
 // TestProblems shows what is wrong, as it is written, grave things first.
 func TestProblems(t *testing.T) {
 	s := newStand(t, fleetYAML)

@@ -64,11 +64,27 @@ func newTenant(v view, name string) (tenantPage, bool) {
 		for _, a := range p.Tenant.NAT.Addresses {
 			p.Maps = append(p.Maps, newPortMap(a, v.Lock.Tenants[name], p.Measured))
 		}
+		draw(p.Maps)
 	}
 	p.Balancers = newBalancers(p.Tenant, p.Measured.Services)
 	p.Drops = drops(p.Measured)
 	p.Peers = hostRows(&topology.Host{Tenants: []topology.Tenant{p.Tenant}})
 	return p, true
+}
+
+// drawn is how many addresses a page has pictures of; the others have their tables.
+const drawn = 32
+
+// draw chooses the addresses that are drawn: those that this host has ports of come first, on the page too.
+func draw(maps []portMap) {
+	slices.SortStableFunc(maps, func(a, b portMap) int { return cmp.Compare(truth(b.Own > 0), truth(a.Own > 0)) })
+	left := drawn
+	for i := range maps {
+		if left > 0 && len(maps[i].Claims) > 0 {
+			maps[i].Drawn = true
+			left--
+		}
+	}
 }
 
 // drops lists the counters that are not 0, the largest first.

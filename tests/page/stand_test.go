@@ -169,4 +169,14 @@ func (s *stand) start() {
 			s.Fatalf("the daemon does not get ready:\n%s", &log)
 		}
 	}
+	for {
+		conn, err := (&net.Dialer{}).DialContext(s.Context(), "tcp", address)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			s.Fatalf("nobody listens: %v\n%s", err, &log)
+		}
+	}
 }

@@ -15,18 +15,6 @@ systemctl show culvert --property=StatusText,NRestarts
 pid=$(systemctl show culvert --property=MainPID --value)
 grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' "/proc/$pid/status"
 
-# The status page and the metrics, with numbers of the kernel, as far as the unit lets the daemon read them.
-fetch() {
-	bash -c 'exec 3<>/dev/tcp/127.0.0.1/9469 && printf "GET $0 HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && cat <&3' "$1"
-}
-fetch /metrics >"$dir/metrics"
-grep 'culvert_converged 1' "$dir/metrics"
-grep 'culvert_tenant_measured{tenant="acme"} 1' "$dir/metrics"
-grep 'culvert_nat_ports{address="45.86.152.23",claimant="host hv1",tenant="acme"} [1-9]' "$dir/metrics"
-grep '^process_open_fds ' "$dir/metrics"
-fetch /tenant/acme | grep 'ports are given'
-fetch /healthz | grep -x ok
-
 # What a program in the daemon's place could not write, and what it could.
 for path in /usr/x /var/x /run/x /tmp/x "$dir/x" /proc/sys/vm/drop_caches; do
 	! nsenter --target "$pid" --mount sh -c "echo 1 >$path"
@@ -48,6 +36,19 @@ again() {
 	echo "never: $*"
 	return 1
 }
+
+# The status page and the metrics, with numbers of the kernel, as far as the unit lets the daemon read them.
+fetch() {
+	bash -c 'exec 3<>/dev/tcp/127.0.0.1/9469 && printf "GET $0 HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && cat <&3' "$1"
+}
+again fetch /healthz
+fetch /metrics >"$dir/metrics"
+grep 'culvert_converged 1' "$dir/metrics"
+grep 'culvert_tenant_measured{tenant="acme"} 1' "$dir/metrics"
+grep 'culvert_nat_ports{address="45.86.152.23",claimant="host hv1",tenant="acme"} [1-9]' "$dir/metrics"
+grep '^process_open_fds ' "$dir/metrics"
+fetch /tenant/acme | grep 'ports are given'
+fetch /healthz | grep -x ok
 
 # Drift of each kind that it hears of.
 ip netns exec culvert-acme nft flush ruleset
