@@ -132,28 +132,3 @@ func (r *rig) ipvs() (map[string]float64, error) {
 	}
 	return out, nil
 }
-
-// TestDrift undoes what a stranger does and tells so.
-func TestDrift(t *testing.T) {
-	r := newRig(t, gatewayFleet, "hv1")
-	before, err := r.scrape()
-	if err != nil {
-		t.Fatal(err)
-	}
-	const host, tenant = "culvert_drift_repaired_total", `culvert_tenant_drift_repaired_total{tenant="blue"}`
-	if before["culvert_converged"] != 1 || before[host] != 0 || before[tenant] != 0 {
-		t.Fatalf("before: converged %v, drift %v, %v", before["culvert_converged"], before[host], before[tenant])
-	}
-	if _, err := r.tool("hv1/blue", "ip", "route", "delete", "10.0.0.13"); err != nil {
-		t.Fatal(err)
-	}
-	r.eventually("the repair is told", func() error {
-		after, err := r.scrape()
-		if err == nil && (after[host] == 0 || after[host] != after[tenant] || after["culvert_converged"] != 1) {
-			err = fmt.Errorf("drift %v, of the tenant %v, converged %v", after[host], after[tenant], after["culvert_converged"])
-		}
-		return err
-	})
-	r.page("/tenant/blue", "Repaired last", "10.0.0.13")
-	r.page("/healthz", "ok\n")
-}

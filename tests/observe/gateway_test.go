@@ -36,7 +36,7 @@ tenants:
     natGateway: {addresses: [45.86.152.24], portsPerInterface: 128}
 `
 
-// TestGateway fills ports of two tenants and compares what is told of ports, flows, conntrack and counters with what conntrack(8) and
+// TestGateway fills ports of two tenants, then has a route of one removed, and compares what is told of ports, flows, conntrack and counters with what conntrack(8) and
 // nft(8) print.
 func TestGateway(t *testing.T) {
 	r := newRig(t, gatewayFleet, "hv1")
@@ -70,6 +70,32 @@ func TestGateway(t *testing.T) {
 	r.same("conntrack", r.conntrack, "culvert_conntrack_entries", "culvert_conntrack_limit", "culvert_conntrack_insert_failed_total")
 	r.page("/", "100\u202f%", "64 of 64 ports, host hv1")
 	r.page("/tenant/acme", "this host uses 64 of its 64", `<title>host hv1: ports 1024-1087 (64 ports)</title>`, "known to its own host")
+	r.drift()
+}
+
+// drift undoes what a stranger does and tells so.
+func (r *rig) drift() {
+	r.Helper()
+	before, err := r.scrape()
+	if err != nil {
+		r.Fatal(err)
+	}
+	const host, tenant = "culvert_drift_repaired_total", `culvert_tenant_drift_repaired_total{tenant="blue"}`
+	if before["culvert_converged"] != 1 || before[host] != 0 || before[tenant] != 0 {
+		r.Fatalf("before: converged %v, drift %v, %v", before["culvert_converged"], before[host], before[tenant])
+	}
+	if _, err := r.tool("hv1/blue", "ip", "route", "delete", "10.0.0.13"); err != nil {
+		r.Fatal(err)
+	}
+	r.eventually("the repair is told", func() error {
+		after, err := r.scrape()
+		if err == nil && (after[host] == 0 || after[host] != after[tenant] || after["culvert_converged"] != 1) {
+			err = fmt.Errorf("drift %v, of the tenant %v, converged %v", after[host], after[tenant], after["culvert_converged"])
+		}
+		return err
+	})
+	r.page("/tenant/blue", "Repaired last", "10.0.0.13")
+	r.page("/healthz", "ok\n")
 }
 
 // page looks for texts on a page.
