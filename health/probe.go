@@ -122,7 +122,8 @@ func probeHTTP(ctx context.Context, ns *netns.NS, target Target) error {
 		return err
 	}
 	if !slices.Contains(target.Check.Statuses, answer.StatusCode) {
-		return fmt.Errorf("status %s, not one of %v", answer.Status, target.Check.Statuses)
+		// The number alone: the words behind it are the VM's, and may be many.
+		return fmt.Errorf("status %d, not one of %v", answer.StatusCode, target.Check.Statuses)
 	}
 	return nil
 }

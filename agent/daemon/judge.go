@@ -32,7 +32,7 @@ func (k *keeper) tellVerdict(n verdict) {
 	if n.healthy {
 		k.opts.Log.Info("backend", "backend", n.probe.Backend.String(), "was", "sick", "is", "healthy", "probe", n.probe.Target.String())
 	} else {
-		k.opts.Log.Warn("backend", "backend", n.probe.Backend.String(), "was", "healthy", "is", "sick", "why", n.why)
+		k.opts.Log.Warn("backend", "backend", n.probe.Backend.String(), "was", "healthy", "is", "sick", "why", source.Sick{Why: n.why.Error()}.Tame().Why)
 	}
 }
 

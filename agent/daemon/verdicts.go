@@ -61,13 +61,14 @@ func newVerdicts(self, path string, carried bool) (*verdicts, error) {
 	return v, nil
 }
 
+// put replaces what a host says, be it heard, kept or found out.
 func (b bench) put(host string, list []source.Sick) {
 	delete(b, host)
 	for _, s := range list {
 		if b[host] == nil {
 			b[host] = make(map[topology.BackendID]source.Sick)
 		}
-		b[host][s.Backend] = s
+		b[host][s.Backend] = s.Tame()
 	}
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -184,6 +185,29 @@ func TestOwnVerdict(t *testing.T) {
 	k.give(t, strings.ReplaceAll(checkedYAML, ", healthCheck: {protocol: tcp}", ""), "three", at)
 	if got := c.published[len(c.published)-1]; got != "[]" || k.serving() != "vm-a vm-b" || len(k.probes.take()) != 0 {
 		t.Errorf("without checks: published %s, serving %s, %d checks", got, k.serving(), len(k.probes.take()))
+	}
+}
+
+// TestLongVerdict has a VM answer its probe with more than is worth telling, and another host, of an older version, tell such an answer.
+func TestLongVerdict(t *testing.T) {
+	k, _ := checking("hv1", "")
+	k.give(t, checkedYAML, "one", epoch)
+	long := "\x1b[2J" + strings.Repeat("x", 65_000)
+	told := says("hv2", vmB)
+	told["hv2"][0].Why = long
+	k.hears(epoch, told)
+	k.judge([]verdict{{probe: k.verdicts.checks[vmA], why: errors.New(long)}}, epoch)
+	got := k.sickBackends()
+	if len(got) != 2 {
+		t.Fatalf("status %+v", got)
+	}
+	for _, b := range got {
+		if len(b.Why) > 200 || strings.Contains(b.Why, "\x1b") || !strings.HasSuffix(b.Why, "[2Jxxx"+strings.Repeat("x", len(b.Why)-9)) {
+			t.Errorf("%s: %d bytes: %.20q", b.Backend, len(b.Why), b.Why)
+		}
+	}
+	if said, err := json.Marshal(k.verdicts.bench.list("hv1")); err != nil || len(said) > 500 {
+		t.Errorf("hv1 says %d bytes, %v", len(said), err)
 	}
 }
 

@@ -67,6 +67,15 @@ func encodeFleet(t testing.TB, fleet *config.Fleet, lock *portmap.Lock) image {
 var same = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty()}
 
 // TestRoundTrip lays a fleet out and reads it back, twice with the same loader: the second time nothing is asked for.
+// TestReadVerdicts reads what an older host has written about a VM that answered its probe with very much.
+func TestReadVerdicts(t *testing.T) {
+	text := `[{"backend":"acme/web/vm-a","since":"2026-01-01T00:00:00Z","why":"\u001b[2J` + strings.Repeat("x", 65_000) + `"}]`
+	list, ok := readVerdicts([]byte(text))
+	if !ok || len(list) != 1 || len(list[0].Why) > 200 || strings.Contains(list[0].Why, "\x1b") {
+		t.Errorf("%t, %.300q", ok, list)
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	fleet, lock := parseFleet(t, fleetYAML)
 	i := encodeFleet(t, fleet, lock)

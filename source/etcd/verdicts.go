@@ -149,5 +149,8 @@ func (d *desk) hearSome(events []*clientv3.Event) {
 func readVerdicts(text []byte) ([]source.Sick, bool) {
 	var list []source.Sick
 	err := json.Unmarshal(text, &list)
+	for i := range list {
+		list[i] = list[i].Tame()
+	}
 	return list, err == nil
 }
