@@ -18,7 +18,7 @@ func (a *Agent) Examine(fleet *config.Fleet, lock *portmap.Lock) []Finding {
 	}
 	observed, err := a.kernel.Observe(host.Underlay)
 	if err != nil {
-		return []Finding{{"kernel", Problem, err.Error(), "run `culvert doctor` without a fleet: it says what this kernel lacks; if it lacks nothing, report the message"}}
+		return []Finding{{"host", Problem, err.Error(), "run `culvert doctor` without a fleet: it says what this kernel lacks; if it lacks nothing, report the message"}}
 	}
 	return examine(host, observed)
 }

@@ -71,8 +71,8 @@ func options(t *testing.T) Options {
 
 func status() daemon.Status {
 	return daemon.Status{
-		Host: "hv1", Version: "1.2.3", Source: "etcd://etcd1:2379/culvert", Generation: "42", Ready: true,
-		Converged: &daemon.Convergence{Generation: "42", At: at(10), Took: 1500 * time.Millisecond},
+		Host: "hv1", Version: "1.2.3", Source: "etcd://etcd1:2379/culvert", Generation: "42 without hv3", Ready: true,
+		Converged: &daemon.Convergence{Generation: "42 without hv3", At: at(10), Took: 1500 * time.Millisecond},
 		Changes:   17, Drift: 3,
 		Tenants: []daemon.Tenant{
 			{

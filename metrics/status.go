@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"strings"
+
 	"github.com/culvertnet/culvert/agent/daemon"
 	"github.com/culvertnet/culvert/source"
 )
@@ -8,7 +10,9 @@ import (
 // host tells how the host is.
 func (s *scrape) host(status daemon.Status) {
 	s.put("culvert_build_info", 1, status.Version)
-	s.put("culvert_fleet_info", 1, status.Generation, status.Source)
+	// Hosts that count another host as lost, or start from their cache, have the same fleet as the others.
+	generation, note, _ := strings.Cut(status.Generation, " ")
+	s.put("culvert_fleet_info", 1, generation, note, status.Source)
 	s.put("culvert_fleet_refused", truth(status.Refused != nil || status.Away != nil))
 	s.put("culvert_ready", truth(status.Ready))
 	s.put("culvert_host_error", truth(status.Error != nil))

@@ -22,5 +22,5 @@ type Report struct {
 	// Problems keep the host from converging, a line each.
 	Problems []string `json:"problems"`
 	// Time is when all that began to be so.
-	Time time.Time `json:"time"`
+	Time time.Time `json:"time,omitzero"`
 }

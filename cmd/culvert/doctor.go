@@ -12,6 +12,12 @@ import (
 	"github.com/culvertnet/culvert/agent"
 )
 
+// doctorFleetFlag has no default: without it the kernel alone is checked.
+var doctorFleetFlag = &cli.StringFlag{
+	Name: fleetFlag.Name, Aliases: fleetFlag.Aliases, EnvVars: fleetFlag.EnvVars,
+	Usage: "check the host's part of the fleet in `FILE` as well",
+}
+
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
@@ -19,7 +25,7 @@ func doctorCommand() *cli.Command {
 		Description: "Builds a tenant in scratch namespaces and removes it again; touches nothing else. With a fleet it also checks the\n" +
 			"host's underlay, MTU, uplink and VM devices. Exits with 1 if there is a problem.\n\n" +
 			"Examples:\n   culvert doctor\n   culvert doctor -f fleet.yaml --host hv1",
-		Flags: []cli.Flag{fleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
+		Flags: []cli.Flag{doctorFleetFlag, lockFlag, hostFlag, outputFlag, namespaceFlag, prefixFlag},
 		Before: func(c *cli.Context) error {
 			if err := fleetGiven(c); err != nil {
 				return err
@@ -42,7 +48,7 @@ func doctorCommand() *cli.Command {
 					return err
 				}
 				err = withAgent(c, name, func(a *agent.Agent) error {
-					findings = append(findings, a.Examine(fleet, lock)...)
+					findings = refined(findings, a.Examine(fleet, lock))
 					return nil
 				})
 				if err != nil {
@@ -80,6 +86,14 @@ func fleetGiven(c *cli.Context) error {
 		}
 	}
 	return nil
+}
+
+// refined replaces what was found of any host by what was found of this one.
+func refined(general, own []agent.Finding) []agent.Finding {
+	general = slices.DeleteFunc(general, func(g agent.Finding) bool {
+		return slices.ContainsFunc(own, func(f agent.Finding) bool { return f.Check == g.Check })
+	})
+	return append(general, own...)
 }
 
 // printFindings prints a table, then the remedies.

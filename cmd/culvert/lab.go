@@ -41,7 +41,7 @@ func labUpCommand() *cli.Command {
 		},
 		Before: wellFormedAsRoot,
 		Action: func(c *cli.Context) error {
-			fleet, lock, err := labFleet(c.String(fleetFlag.Name))
+			fleet, lock, err := labFleet(c)
 			if err != nil {
 				return err
 			}
@@ -161,8 +161,8 @@ func labDemoCommand() *cli.Command {
 }
 
 // labFleet reads a fleet and hands out what it needs from scratch.
-func labFleet(path string) (*config.Fleet, *portmap.Lock, error) {
-	fleet, err := config.Load(path)
+func labFleet(c *cli.Context) (*config.Fleet, *portmap.Lock, error) {
+	fleet, err := loadFleet(c)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -74,6 +75,9 @@ func withStore(c *cli.Context, f func(*etcd.Store) error) error {
 		return inputError{err}
 	}
 	store, err := etcd.Open(address, etcdAccess(c))
+	if wrong := (etcd.AccessError{}); errors.As(err, &wrong) {
+		return inputError{err}
+	}
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,26 @@ func (a Access) check(where Address) error {
 	return nil
 }
 
+// AccessError is an [Access] that cannot be used: what it says cannot be meant, or its files cannot be read.
+type AccessError struct{ error }
+
+// Unwrap returns what is wrong with it.
+func (e AccessError) Unwrap() error { return e.error }
+
+// ready checks what is said and reads the files. Its error is an [AccessError].
+func (a Access) ready(where Address) (secure *tls.Config, password string, err error) {
+	if err := a.check(where); err != nil {
+		return nil, "", AccessError{err}
+	}
+	if secure, err = a.tls(); err != nil {
+		return nil, "", AccessError{err}
+	}
+	if password, err = a.password(); err != nil {
+		return nil, "", AccessError{err}
+	}
+	return secure, password, nil
+}
+
 // tls returns nil for an open connection.
 func (a Access) tls() (*tls.Config, error) {
 	if a.CA == "" {
@@ -55,16 +75,16 @@ func (a Access) tls() (*tls.Config, error) {
 	}
 	pem, err := os.ReadFile(a.CA)
 	if err != nil {
-		return nil, fmt.Errorf("read etcd's certificate authority: %w", err)
+		return nil, fmt.Errorf("read etcd's certificate authority: %w; name a PEM file with --etcd-ca", err)
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
 	if !c.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read etcd's certificate authority: %s has no certificate in PEM", a.CA)
+		return nil, fmt.Errorf("read etcd's certificate authority: %s has no certificate in PEM; name another file with --etcd-ca", a.CA)
 	}
 	if a.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(a.Cert, a.Key)
 		if err != nil {
-			return nil, fmt.Errorf("read the certificate for etcd: %w", err)
+			return nil, fmt.Errorf("read the certificate for etcd: %w; name PEM files that belong together with --etcd-cert and --etcd-key", err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
@@ -77,21 +97,14 @@ func (a Access) password() (string, error) {
 	}
 	text, err := os.ReadFile(a.PasswordFile)
 	if err != nil {
-		return "", fmt.Errorf("read etcd's password: %w", err)
+		return "", fmt.Errorf("read etcd's password: %w; name its file with --etcd-password-file", err)
 	}
 	return strings.TrimRight(string(text), "\r\n"), nil
 }
 
 // dial makes a client. It does not wait for etcd, unless there is a user: then it asks who that is.
 func dial(where Address, a Access) (*clientv3.Client, error) {
-	if err := a.check(where); err != nil {
-		return nil, err
-	}
-	secure, err := a.tls()
-	if err != nil {
-		return nil, err
-	}
-	password, err := a.password()
+	secure, password, err := a.ready(where)
 	if err != nil {
 		return nil, err
 	}

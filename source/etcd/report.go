@@ -104,8 +104,10 @@ func (f *follower) write(ctx context.Context, r source.Report) error {
 // HostStatus is what is known of a host.
 type HostStatus struct {
 	source.Report
-	// Live is true while the host's lease lasts. Reported is false for a host that has never reported.
-	Live, Reported bool
+	// Live is true while the host's lease lasts.
+	Live bool `json:"live"`
+	// Reported is false for a host that has never reported.
+	Reported bool `json:"reported"`
 	// Sick are the host's backends that fail their health checks, as it said last.
 	Sick []source.Sick `json:"sick"`
 }
@@ -124,7 +126,7 @@ func (s *Store) Hosts(ctx context.Context, fleet *Fleet) ([]HostStatus, error) {
 	var order []string
 	host := func(name string) *HostStatus {
 		if known[name] == nil {
-			known[name] = &HostStatus{Report: source.Report{Host: name}, Sick: []source.Sick{}}
+			known[name] = &HostStatus{Report: source.Report{Host: name, Problems: []string{}}, Sick: []source.Sick{}}
 			order = append(order, name)
 		}
 		return known[name]

@@ -93,6 +93,8 @@ func healthy(t *testing.T) world {
 	} {
 		w[series(t, text, "hv1")] = always(v)
 	}
+	// The same fleet, although it counts nobody as lost.
+	w[series(t, `culvert_fleet_info{generation="42",source="etcd://etcd1:2379/culvert"}`, "hv3")] = always(1)
 	// Read at each scrape.
 	w[series(t, "culvert_measure_timestamp_seconds", "hv1")] = func(since time.Duration) float64 {
 		return float64(end.Add(since - lasts).Unix())
