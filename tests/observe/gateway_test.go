@@ -112,7 +112,8 @@ func (r *rig) page(path string, want ...string) {
 	}
 }
 
-// fill opens flows from a VM to a port of the server, which it returns, and keeps them open until the test ends.
+// fill opens flows from a VM to a port of the server, which it returns, and keeps them open until the test ends. It opens one after the
+// other: two that look for a port at the same moment may choose the same, and the packet of one is lost.
 func (r *rig) fill(vm string, network traffic.Network, flows int) netip.AddrPort {
 	r.Helper()
 	server, err := traffic.Serve(r.open("server"), network, netip.MustParseAddrPort("198.51.100.1:0"))
@@ -121,12 +122,12 @@ func (r *rig) fill(vm string, network traffic.Network, flows int) netip.AddrPort
 	}
 	r.Cleanup(func() { _ = server.Close() })
 	const patience = 10 * time.Second
-	filled := traffic.Fill(r.Context(), r.open(vm), network, server.Addr(), traffic.Attempt{Flows: flows, Patience: patience * time.Duration(live.Patience())})
+	filled := traffic.Fill(r.Context(), r.open(vm), network, server.Addr(), traffic.Attempt{Flows: flows, Parallel: 1, Patience: patience * time.Duration(live.Patience())})
 	for _, f := range filled.Flows {
 		r.Cleanup(func() { _ = f.Close() })
 	}
 	if len(filled.Flows) != flows {
-		r.Fatalf("%s: %d of %d flows: %+v", vm, len(filled.Flows), flows, filled)
+		r.Fatalf("%s: %d of %d flows, %d refused, %d without an answer: %v", vm, len(filled.Flows), flows, filled.Refused, filled.Timeout, filled.Other)
 	}
 	return server.Addr()
 }
