@@ -15,7 +15,7 @@ import (
 )
 
 // Count is what IPVS has counted since a service, or a destination, was added. The numbers have 64 bits. Answers are not
-// counted: with direct routing they do not pass.
+// counted: with direct routing they do not pass. The kernel adds them up every two seconds (ip_vs_est.c), so they are as late.
 type Count struct{ Connections, Packets, Bytes uint64 }
 
 // ServiceCount is what a service has taken.

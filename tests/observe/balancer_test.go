@@ -55,6 +55,14 @@ func TestBalancer(t *testing.T) {
 	if len(filled.Flows) != flows {
 		t.Fatalf("%d of %d flows: %+v", len(filled.Flows), flows, filled)
 	}
+	// The kernel adds its counters up every two seconds (ip_vs_est.c).
+	r.eventually("IPVS has counted", func() error {
+		counted, err := r.ipvs()
+		if n := counted[`culvert_balancer_connections_total{balancer="web",listener="tcp 45.86.152.30:443",tenant="acme"}`]; err == nil && n != flows {
+			err = fmt.Errorf("%v connections, want %d", n, flows)
+		}
+		return err
+	})
 	told := r.same("IPVS", r.ipvs, "culvert_balancer_connections", "culvert_balancer_packets", "culvert_balancer_bytes",
 		"culvert_balancer_backend_connections", "culvert_balancer_backend_packets", "culvert_balancer_backend_bytes",
 		"culvert_balancer_backend_active", "culvert_balancer_backend_inactive", "culvert_balancer_backend_weight")
