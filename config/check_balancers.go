@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -93,6 +94,11 @@ func (c *tenantChecker) checkHealth(p place, h HealthCheck) {
 	} {
 		if !fits && c.has(p.field(key)) {
 			c.problem(p.field(key), fmt.Sprintf("remove %s or use another protocol", key), "a health check with %s has no %s", h.Protocol, key)
+		}
+	}
+	for i, status := range h.Statuses {
+		if first := slices.Index(h.Statuses, status); first < i && status != 0 && h.Protocol.hasPath() {
+			c.problem(p.entry("statuses", i), "remove one of the two", "status is already in the list")
 		}
 	}
 	if h.Protocol == CheckUDP && !c.has(p.field("send")) {

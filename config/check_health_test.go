@@ -116,6 +116,26 @@ func TestHealthChecksProblems(t *testing.T) {
 14:138: "101": is out of range; use a number in 0-100`,
 		},
 		{
+			name: "no statuses",
+			more: `    loadBalancers:
+      - name: web
+        address: 45.86.152.23
+        listeners: [{protocol: tcp, port: 1}]
+        healthCheck: {protocol: http, statuses: []}
+`,
+			want: `14:49: "[]}": statuses has no entries; add at least one`,
+		},
+		{
+			name: "a status twice",
+			more: `    loadBalancers:
+      - name: web
+        address: 45.86.152.23
+        listeners: [{protocol: tcp, port: 1}]
+        healthCheck: {protocol: http, statuses: [200, 204, 200]}
+`,
+			want: `14:60: "200": status is already in the list; remove one of the two`,
+		},
+		{
 			name: "timeout longer than interval",
 			more: `    loadBalancers:
       - name: web

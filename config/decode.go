@@ -134,7 +134,7 @@ func (d *document) decodeStruct(n *yaml.Node, v reflect.Value) {
 		default:
 			seen[at] = key
 			d.decode(value, v.Field(fields[at].index), fields[at].limits)
-			if fields[at].required && value.Kind == yaml.SequenceNode && len(value.Content) == 0 {
+			if fields[at].filled && value.Kind == yaml.SequenceNode && len(value.Content) == 0 {
 				d.refuse(value, fmt.Sprintf("%s has no entries", key.Value), "add at least one")
 			}
 		}

@@ -19,7 +19,7 @@ type HealthCheck struct {
 	// Path is what http and https ask for (origin-form, RFC 9112 section 3.2.1); / by default. Refused for the others.
 	Path string `yaml:"path,omitempty"`
 	// Statuses are the answers of http and https that count as good, 100-599; [200] by default. Refused for the others.
-	Statuses []int `yaml:"statuses,omitempty" range:"100..599"`
+	Statuses []int `yaml:"statuses,omitempty" range:"100..599" entries:"some"`
 	// Send is the payload that a tcp or udp probe sends, 1-1024 bytes; required for udp, which has no handshake.
 	Send string `yaml:"send,omitempty"`
 	// Expect is what the answer to a tcp or udp probe starts with, 1-1024 bytes; any answer is good when empty.

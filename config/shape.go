@@ -23,6 +23,7 @@ type field struct {
 	key      string
 	index    int
 	required bool // the yaml tag has no omitempty
+	filled   bool // required, or the tag entries:"some": a list that is there has an entry
 	limits   *limits
 }
 
@@ -47,7 +48,8 @@ func shapeOf(t reflect.Type) []field {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		key, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		fields = append(fields, field{key: key, index: i, required: option != "omitempty", limits: limitsOf(f)})
+		required := option != "omitempty"
+		fields = append(fields, field{key: key, index: i, required: required, filled: required || f.Tag.Get("entries") == "some", limits: limitsOf(f)})
 	}
 	shapes.Store(t, fields)
 	return fields

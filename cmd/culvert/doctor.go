@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"text/tabwriter"
 
@@ -73,15 +72,13 @@ func doctorCommand() *cli.Command {
 	}
 }
 
-// fleetGiven refuses flags that doctor would ignore without a fleet. Flags alone count: the environment is set for
-// all commands alike.
+// fleetGiven refuses flags that doctor would ignore without a fleet.
 func fleetGiven(c *cli.Context) error {
 	if c.IsSet(fleetFlag.Name) {
 		return nil
 	}
 	for _, f := range []*cli.StringFlag{lockFlag, hostFlag, namespaceFlag, prefixFlag} {
-		fromEnvironment := slices.ContainsFunc(f.EnvVars, func(name string) bool { return os.Getenv(name) != "" })
-		if c.IsSet(f.Name) && !fromEnvironment {
+		if given(c, f) {
 			return inputError{fmt.Errorf("--%s says nothing without a fleet; name one with -f, or leave --%s out", f.Name, f.Name)}
 		}
 	}

@@ -46,6 +46,9 @@ func lockPath(c *cli.Context) string {
 
 // load reads the fleet and the lock, and proves that they belong together.
 func load(c *cli.Context) (*config.Fleet, *portmap.Lock, error) {
+	if err := oneSource(c); err != nil {
+		return nil, nil, err
+	}
 	if c.String(sourceFlag.Name) != "" {
 		return loadStored(c)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -49,8 +50,26 @@ func etcdAccess(c *cli.Context) etcd.Access {
 	}
 }
 
+// given reports whether a flag is on the command line. The environment is set for all commands alike, and does not count.
+func given(c *cli.Context, f *cli.StringFlag) bool {
+	return c.IsSet(f.Name) && !slices.ContainsFunc(f.EnvVars, func(name string) bool { return os.Getenv(name) != "" })
+}
+
+// oneSource refuses a command line that names files and etcd: one of the two would be ignored.
+func oneSource(c *cli.Context) error {
+	for _, f := range []*cli.StringFlag{fleetFlag, lockFlag} {
+		if given(c, sourceFlag) && given(c, f) {
+			return inputError{fmt.Errorf("the fleet comes from etcd (--%s) or from files (--%s), not from both; leave one out", sourceFlag.Name, f.Name)}
+		}
+	}
+	return nil
+}
+
 // openSource returns the source of fleets for a daemon that is the named host.
 func openSource(c *cli.Context, host string) (source.Source, error) {
+	if err := oneSource(c); err != nil {
+		return nil, err
+	}
 	if c.String(sourceFlag.Name) == "" {
 		return source.NewFile(c.String(fleetFlag.Name), lockPath(c)), nil
 	}
@@ -89,12 +108,33 @@ func withStore(c *cli.Context, f func(*etcd.Store) error) error {
 func loadStored(c *cli.Context) (fleet *config.Fleet, lock *portmap.Lock, err error) {
 	err = withStore(c, func(s *etcd.Store) error {
 		now, err := readStored(c, s)
-		if err == nil {
-			fleet, lock = now.Fleet, now.Lock
+		if err != nil {
+			return err
 		}
-		return err
+		hosts, err := s.Hosts(c.Context, now)
+		if err != nil {
+			return err
+		}
+		self, err := hostName(c)
+		if err != nil {
+			return err
+		}
+		markLost(now.Fleet, hosts, self)
+		fleet, lock = now.Fleet, now.Lock
+		return nil
 	})
 	return fleet, lock, err
+}
+
+// markLost has hosts whose lease has ended count as lost, as the daemons have it. Who asks is there, whatever etcd believes.
+func markLost(fleet *config.Fleet, hosts []etcd.HostStatus, self string) {
+	for i := range fleet.Hosts {
+		h := &fleet.Hosts[i]
+		gone := slices.ContainsFunc(hosts, func(s etcd.HostStatus) bool { return s.Host == h.Name && s.Reported && !s.Live })
+		if gone && h.State == config.Up && h.Name != self {
+			h.State = config.Lost
+		}
+	}
 }
 
 // readStored reads what is in etcd. Nothing is an error: somebody has pushed whatever is to be shown.
