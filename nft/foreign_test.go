@@ -60,6 +60,25 @@ func TestFlowsOfForeignPortsEnd(t *testing.T) {
 	}
 }
 
+// TestFlowsOfForeignPortsEndWithoutTheTable has somebody delete the rules before the ports are taken away: the flows are still there,
+// and end.
+func TestFlowsOfForeignPortsEndWithoutTheTable(t *testing.T) {
+	for name, heir := range map[string]bool{"nobody's": false, "hv2's": true} {
+		t.Run(name, func(t *testing.T) {
+			l := newLot(t, hypervisor())
+			old := hypervisor()
+			old.NAT.Sources[0].Blocks = []portmap.Block{block(1024, 1087), block(1088, 2047)}
+			l.become(Desired(old))
+			below, _ := l.spread(1088)
+			must(t, l.conn.Apply(Diff(Desired(old), nil)))
+			l.become(Desired(givenUp(heir)))
+			if n := l.entries(); n != below {
+				t.Errorf("conntrack has %d entries, want the %d below", n, below)
+			}
+		})
+	}
+}
+
 // TestFlowsEndAfterACrash has the program end between the two transactions: the next one does the rest.
 func TestFlowsEndAfterACrash(t *testing.T) {
 	l := newLot(t, hypervisor())

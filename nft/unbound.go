@@ -35,20 +35,21 @@ const (
 
 // unbind notes the VIPs that do not stand for the same private address any more, the listeners that a backend does not serve
 // any more, and what is others' now ([Table.foreign]): translation is kept with a flow, and flows of before must not go on.
+// Flows outlive a table: one that somebody has deleted counts as empty. A table that nobody wants goes with its namespace.
 func (p *Plan) unbind(observed, desired []Table) {
-	for _, was := range observed {
-		want := find(desired, was.Family)
-		if want == nil {
-			continue // the namespace goes
+	for _, want := range desired {
+		was := find(observed, want.Family)
+		if was == nil {
+			was = &Table{Family: want.Family}
 		}
 		old, now := was.bindings(), want.bindings()
 		for binding := range old {
 			if !now[binding] {
-				p.end(was.Family, binding.what)
+				p.end(want.Family, binding.what)
 			}
 		}
-		for what := range want.foreign(&was) {
-			p.end(was.Family, what)
+		for what := range want.foreign(was) {
+			p.end(want.Family, what)
 		}
 	}
 }

@@ -55,7 +55,9 @@ func newVerdicts(self, path string, carried bool) (*verdicts, error) {
 		return v, fmt.Errorf("read the verdicts about backends that were kept: %w", err)
 	}
 	for host, list := range lists {
-		v.bench.put(host, list)
+		if carried || host == self { // nobody would ever take back what others said when a source still brought it
+			v.bench.put(host, list)
+		}
 	}
 	v.known, v.kept = true, text
 	return v, nil

@@ -279,3 +279,27 @@ func TestVerdictsWithFiles(t *testing.T) {
 		t.Errorf("as the one node: serving %s", got)
 	}
 }
+
+// TestFilesAfterEtcd goes on with files from what an earlier daemon kept with etcd: what others said then is forgotten, its own stays.
+func TestFilesAfterEtcd(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "verdicts")
+	k, _ := checking("hv1", file)
+	k.give(t, checkedYAML, "one", epoch)
+	k.hears(epoch, says("hv2", vmB))
+	k.finds(vmA, false, epoch)
+	if got := k.sickBackends(); len(got) != 2 {
+		t.Fatalf("with etcd: status %+v, want vm-a and vm-b", got)
+	}
+
+	o := k.opts
+	o.Source, o.Verdicts = desk("hv1").opts.Source, file
+	k = newKeeper(o, agent.Open(nil, "", "hv1"), nil, newQueue(), newBoard())
+	k.give(t, checkedYAML, "one", epoch)
+	if got := k.sickBackends(); len(got) != 1 || got[0].Backend != vmA {
+		t.Errorf("with files: status %+v, want vm-a alone", got)
+	}
+	k.hears(epoch, nil)
+	if kept, err := os.ReadFile(file); err != nil || strings.Contains(string(kept), "hv2") || !strings.Contains(string(kept), "hv1") {
+		t.Errorf("kept %s, %v; want what hv1 says alone", kept, err)
+	}
+}
