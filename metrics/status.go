@@ -16,6 +16,7 @@ func (s *scrape) host(status daemon.Status) {
 	s.put("culvert_fleet_refused", truth(status.Refused != nil || status.Away != nil))
 	s.put("culvert_ready", truth(status.Ready))
 	s.put("culvert_host_error", truth(status.Error != nil))
+	s.put("culvert_not_carried_out", float64(status.Lacking))
 	c := status.Converged
 	s.put("culvert_converged", truth(c != nil && c.Generation == status.Generation && status.Healthy()))
 	if c != nil {

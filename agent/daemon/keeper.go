@@ -40,8 +40,10 @@ type keeper struct {
 	lock       *portmap.Lock
 	generation string
 	notes      []string
-	refused    *Incident
-	away       *Incident
+	// lacks are notes about what this kernel cannot do, as looks have met them.
+	lacks   []string
+	refused *Incident
+	away    *Incident
 	// arrived is when the fleet came that the host has not converged to yet; zero if it has.
 	arrived   time.Time
 	converged *Convergence
@@ -108,7 +110,7 @@ func (k *keeper) hear(n news) {
 	now := time.Now()
 	if n.all {
 		k.reloading, k.answered = true, false
-		k.full = now
+		k.full, k.lacks = now, nil // somebody may have loaded a module
 	}
 	if n.snapshot != nil {
 		k.adopt(*n.snapshot, now)
@@ -157,6 +159,7 @@ func (k *keeper) adopt(s source.Snapshot, now time.Time) {
 	k.accept()
 	k.judgeAll(&host)
 	k.host, k.generation, k.notes = &host, s.Generation, append(agent.Notes(s.Fleet), k.untold(s.Fleet)...)
+	k.lacks = nil
 	k.balanced.Store(balancedBy(host))
 	k.lock = s.Lock
 	k.board.post(host, k.lock)

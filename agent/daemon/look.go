@@ -154,8 +154,8 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		}
 	}
 	for _, n := range plan.Notes {
-		if !slices.Contains(k.notes, n) {
-			k.notes = append(k.notes, n)
+		if !slices.Contains(k.lacks, n) {
+			k.lacks = append(k.lacks, n)
 			k.opts.Log.Warn("not carried out", "note", n)
 		}
 	}

@@ -99,7 +99,7 @@ func (k *keeper) publish() {
 		s.Next, s.Sick = next, sick
 		s.Generation, s.Refused, s.Away, s.Ready, s.Converged = k.generation, k.refused, k.away, k.ready, k.converged
 		s.Changes, s.Drift, s.Tenants, s.Error = k.changes, k.drift, tenants, k.hostError
-		s.Notes = append([]string{}, k.notes...)
+		s.Notes, s.Lacking = slices.Concat([]string{}, k.notes, k.lacks), len(k.lacks)
 		if host != nil {
 			s.HostDrift = host.Repaired
 			s.Error = cmp.Or(s.Error, host.Error)

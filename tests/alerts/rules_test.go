@@ -54,6 +54,7 @@ func TestRules(t *testing.T) {
 var troubles = map[string]map[string]value{
 	"CulvertAway":          {"up": becomes(1, 0)},
 	"CulvertHostError":     {"culvert_host_error": becomes(0, 1)},
+	"CulvertNotCarriedOut": {"culvert_not_carried_out": becomes(0, 1)},
 	"CulvertNotConverged":  {"culvert_converged": becomes(1, 0)},
 	"CulvertFleetRefused":  {"culvert_fleet_refused": becomes(0, 1)},
 	"CulvertSourceAway":    {"culvert_source_connected": becomes(1, 0), "culvert_fleet_refused": becomes(0, 1), "culvert_converged": becomes(1, 0)},
