@@ -23,7 +23,8 @@ import (
 //   - What has left the fleet is released at once: interfaces, hosts without interfaces of the tenant, tenants, NAT
 //     gateways, and blocks of addresses that left, because nothing routes to those any more.
 //
-// What is released nobody gets in the same step, nor what was before and has not been settled ([Freed]).
+// What is released nobody gets in the same step, nor what was before and has not been settled ([Freed]): no claimant, and
+// no virtual IP and no load balancer ([Pending]).
 //
 // All that does not fit is reported at once, each as a [*Shortage] where ports are missing, and no lock is returned.
 func Allocate(old *Lock, fleet *config.Fleet) (*Lock, error) {
@@ -59,6 +60,9 @@ func Allocate(old *Lock, fleet *config.Fleet) (*Lock, error) {
 		return nil, err
 	}
 	lock.free(old)
+	if err := lock.pending(fleet); err != nil {
+		return nil, err
+	}
 	return lock, nil
 }
 

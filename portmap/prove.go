@@ -26,6 +26,7 @@ func Prove(lock *Lock, fleet *config.Fleet) error {
 	p.strangers()
 	p.sweep()
 	p.freed()
+	p.otherUses()
 	p.listeners()
 	return errors.Join(p.found...)
 }

@@ -100,6 +100,22 @@ func (p *proof) freed() {
 	}
 }
 
+// otherUses looks for virtual IPs and listeners in what was given up.
+func (p *proof) otherUses() {
+	freed := p.lock.freedAt()
+	if len(freed) == 0 {
+		return
+	}
+	for _, u := range uses(p.fleet) {
+		for _, f := range freed[u.addr] {
+			if u.touches(f.owner, f.Block) {
+				p.violated(Violation{Invariant: NotYet, Block: f.Block, Detail: fmt.Sprintf("%s of tenant %s comes to %s, which %s of tenant %s gave up and may still use",
+					u.what, u.tenant, f.Block, f.Claimant, f.owner)})
+			}
+		}
+	}
+}
+
 // listeners looks for each listener's port in the sorted spans.
 func (p *proof) listeners() {
 	for _, t := range p.fleet.Tenants {

@@ -98,7 +98,7 @@ func TestListenerInABlock(t *testing.T) {
 	f.Tenants[0].NATGateway.PortsPerHost = 64
 	wantError(t, lock, f, "which lies in the retired block 1088-2047 (960 ports) of host hv1; let it listen on a port below 1024 or on a free one such as 65472, "+
 		"or release the tenant's retired blocks once they have drained")
-	f.Tenants[0].LoadBalancers = listening(1500)
+	f.Tenants[0].LoadBalancers = listening(2500)
 	f.Tenants[0].NATGateway.Addresses = []netip.Addr{addrB}
 	wantClaims(t, mustAllocate(t, lock, f), "host hv1: 24:1024-1087")
 }

@@ -39,7 +39,7 @@ func allocateCommand() *cli.Command {
 			if err != nil {
 				return inputError{err}
 			}
-			lock, err := allocate(old, fleet, c.StringSlice("release"), nil)
+			lock, err := allocate(old, nil, fleet, c.StringSlice("release"), nil)
 			if err != nil {
 				return err
 			}
@@ -59,17 +59,19 @@ func allocateCommand() *cli.Command {
 }
 
 // allocate computes the next lock and proves it. What was given up before, and is settled, it hands out again; nil stands for all of
-// it, for whoever changes files has applied the last change everywhere. If that is all that there is to do, the lock stays as it is.
-func allocate(old *portmap.Lock, fleet *config.Fleet, release []string, settled func(portmap.Freed) bool) (*portmap.Lock, error) {
+// it, for whoever changes files has applied the last change everywhere. If that is all that there is to do, the lock stays as it is. before
+// is the fleet that is replaced, nil where nobody knows it.
+func allocate(old *portmap.Lock, before, fleet *config.Fleet, release []string, settled func(portmap.Freed) bool) (*portmap.Lock, error) {
 	base, err := portmap.Release(portmap.Settle(old, settled), release...)
 	if err != nil {
 		return nil, inputError{err}
 	}
+	base, vacated := portmap.Vacate(base, before, fleet)
 	lock, err := portmap.Allocate(base, fleet)
 	if err != nil {
 		return nil, inputError{err}
 	}
-	if portmap.Same(old, lock) {
+	if portmap.Same(old, lock) && !vacated && portmap.Prove(old, fleet) == nil {
 		lock = old
 	}
 	if err := portmap.Prove(lock, fleet); err != nil {

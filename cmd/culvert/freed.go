@@ -74,15 +74,17 @@ func allocateSettled(c *cli.Context, s *etcd.Store, old *etcd.Fleet, base *portm
 		if err != nil {
 			return nil, err
 		}
-		lock, err := allocate(base, fleet, c.StringSlice("release"), known.settled)
+		lock, err := allocate(base, old.Fleet, fleet, c.StringSlice("release"), known.settled)
 		if err == nil {
 			return portmap.Date(old.Fleet, base, lock, old.Revision), nil
 		}
 		var short *portmap.Shortage
-		if len(known.late) == 0 || !errors.As(err, &short) || short.Held == 0 || c.Bool("check") {
+		var pending *portmap.Pending
+		waits := errors.As(err, &short) && short.Held > 0 || errors.As(err, &pending)
+		if len(known.late) == 0 || !waits || c.Bool("check") {
 			return nil, err
 		}
-		if _, never := allocate(base, fleet, c.StringSlice("release"), nil); never != nil {
+		if _, never := allocate(base, old.Fleet, fleet, c.StringSlice("release"), nil); never != nil {
 			return nil, err
 		}
 		if time.Now().After(deadline) {

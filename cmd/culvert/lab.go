@@ -166,6 +166,6 @@ func labFleet(c *cli.Context) (*config.Fleet, *portmap.Lock, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	lock, err := allocate(portmap.NewLock(), fleet, nil, nil)
+	lock, err := allocate(portmap.NewLock(), nil, fleet, nil, nil)
 	return fleet, lock, err
 }
