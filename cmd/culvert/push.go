@@ -38,6 +38,7 @@ func pushCommand() *cli.Command {
 			&cli.Int64Flag{Name: "expect", Usage: "replace generation `NUMBER` and no other"},
 			&cli.BoolFlag{Name: "at-once", Usage: "let hosts use new ports before all hosts know of them"},
 			&cli.DurationFlag{Name: "wait", Value: time.Minute, Usage: "wait `TIME` for hosts to get to know of new ports"},
+			&cli.StringSliceFlag{Name: "fenced", Usage: "the uplink of the edge `HOST` is cut: what it had goes to others when it is down or removed; may be repeated"},
 			&cli.StringSliceFlag{Name: "release", Usage: "give up the retired blocks of the tenant `NAME`; may be repeated"},
 		}, etcdFlags...),
 		Before: func(c *cli.Context) error {
