@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/overlay"
 	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/source"
 	"github.com/culvertnet/culvert/topology"
@@ -22,7 +23,7 @@ import (
 // keeper is the task that looks and changes. It alone knows the agent.
 type keeper struct {
 	opts  Options
-	agent *agent.Agent
+	agent changer
 	watch *trigger.Watch
 	queue *queue
 	board *board
@@ -61,6 +62,15 @@ type keeper struct {
 	reloading, answered bool
 	changes, drift      int
 	deaf                bool // the failure to watch parameters has been told
+}
+
+// changer is what of an [agent.Agent] looks and changes.
+type changer interface {
+	PlanHost(host topology.Host) (agent.Plan, error)
+	PlanOnly(host topology.Host, names []string) (agent.Plan, error)
+	Announce(p agent.Plan) (map[overlay.Place]time.Time, error)
+	Apply(p agent.Plan) error
+	Settling() map[overlay.Place]time.Time
 }
 
 // underlay is what all tenants' devices depend on.

@@ -18,9 +18,8 @@ import (
 
 // lookAtAll compares everything at once, in the host's namespace also what belongs to no tenant, and changes what differs.
 func (k *keeper) lookAtAll(ctx context.Context) {
-	release, err := agent.Lock(ctx, k.opts.Lock)
-	if err != nil {
-		k.hostFailed(err, time.Now())
+	release, ok := k.alone(ctx)
+	if !ok {
 		return
 	}
 	defer release()
@@ -30,44 +29,70 @@ func (k *keeper) lookAtAll(ctx context.Context) {
 		k.number(t.Name)
 	}
 	plan, err := k.agent.PlanHost(*k.host)
-	if err != nil {
-		k.lookAtEach(err, slices.Sorted(maps.Keys(k.records)))
-		return
-	}
-	for _, c := range plan.Changes() {
-		if name, ok := strings.CutPrefix(c.Namespace, topology.NamespacePrefix); ok {
-			k.record(name) // of a tenant that the fleet does not have
+	if err == nil {
+		for _, c := range plan.Changes() {
+			if name, ok := strings.CutPrefix(c.Namespace, topology.NamespacePrefix); ok {
+				k.record(name) // of a tenant that the fleet does not have
+			}
 		}
+		k.hostWell()
+		err = k.change(plan, k.names(), started)
 	}
-	k.hostWell()
-	k.carryOut(plan, slices.Collect(maps.Keys(k.records)), started)
+	if err != nil {
+		k.lookAtEach(err, k.names())
+	}
 }
 
 // look compares some tenants and changes what differs.
 func (k *keeper) look(ctx context.Context, names []string) {
-	release, err := agent.Lock(ctx, k.opts.Lock)
-	if err != nil {
-		k.hostFailed(err, time.Now())
+	release, ok := k.alone(ctx)
+	if !ok {
 		return
 	}
 	defer release()
 	started := time.Now()
 	plan, err := k.plan(names)
+	if err == nil {
+		err = k.change(plan, names, started)
+	}
 	if err != nil {
 		k.lookAtEach(err, names)
-		return
 	}
-	if now := k.announce(plan, names); len(now) < len(names) {
-		if len(now) == 0 {
-			return
-		}
+}
+
+// lockPatience is how long the keeper waits for another program that changes the host, deaf to all else. A `culvert apply` that changes
+// a load balancer takes [ipvs.HeadsUp] and [ipvs.SettleTime] and is no failure; the service manager's watchdog waits for longer.
+const lockPatience = 10 * time.Second
+
+// alone takes the host's lock. If another program keeps it, that is told and everything is looked at later.
+func (k *keeper) alone(ctx context.Context) (release func(), ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	release, err := agent.Lock(ctx, k.opts.Lock)
+	if err != nil {
+		k.hostFailed(err, time.Now())
+	}
+	return release, err == nil
+}
+
+// names are those of all records.
+func (k *keeper) names() []string { return slices.Sorted(maps.Keys(k.records)) }
+
+// change carries a plan for the tenants out, but for those whose load balancer's other nodes have to hear of it first: they are put off.
+// Every change goes through here. An error says that the others could not be planned without them; then nothing was carried out.
+func (k *keeper) change(plan agent.Plan, names []string, started time.Time) error {
+	now := k.announce(plan, names)
+	if len(now) == 0 {
+		return nil
+	}
+	if len(now) < len(names) {
+		var err error
 		if plan, err = k.plan(now); err != nil {
-			k.lookAtEach(err, now)
-			return
+			return err
 		}
-		names = now
 	}
-	k.carryOut(plan, names, started)
+	k.carryOut(plan, now, started)
+	return nil
 }
 
 // announce tells a load balancer's other nodes of a change of the fleet's that all of them are about to make, and puts the tenant off
@@ -106,11 +131,12 @@ func (k *keeper) lookAtEach(err error, names []string) {
 	for _, name := range names {
 		started := time.Now()
 		plan, err := k.plan([]string{name})
+		if err == nil {
+			err = k.change(plan, []string{name}, started)
+		}
 		if err != nil {
 			k.fail(name, err, started)
-			continue
 		}
-		k.carryOut(plan, []string{name}, started)
 	}
 }
 
@@ -275,6 +301,9 @@ func (k *keeper) hostFailed(err error, now time.Time) {
 	}
 	wait := backOff(k.fullTries)
 	k.fullTries++
+	if errors.Is(err, agent.ErrLocked) {
+		wait = firstRetry // it has waited already
+	}
 	k.full = now.Add(wait)
 	if k.hostError == nil || k.hostError.Error != err.Error() {
 		k.opts.Log.Error("host", "err", err, "retry", wait)
