@@ -8,7 +8,8 @@ type Linked interface {
 	Link() Link
 }
 
-// Away is why the place where the fleet is cannot be reached. There may be a newer fleet, or none.
+// Away is why the place where the fleet is cannot be reached, and there may be a newer fleet, or none; or why it does not take what the
+// host has to say.
 type Away struct{ error }
 
 // NewAway says that the place cannot be reached because of err.

@@ -15,15 +15,21 @@ type census struct {
 	live, seen map[string]bool
 	// lost is what callers are told.
 	lost map[string]bool
-	// until is when the grace ends; zero when it has.
-	until time.Time
+	// until is when the grace ends; zero when it has. parted is when etcd was heard last, before now.
+	until, parted time.Time
 }
 
-// connect begins anew with what etcd says about hosts.
+// connect begins anew with what etcd says about hosts. A grace that runs is not made longer by a short interruption: with
+// connections that do not last nobody would ever be lost.
 func (c *census) connect(live, seen []string, now time.Time) {
 	c.live, c.seen = set(live), set(seen)
-	c.until = now.Add(c.grace)
+	if c.until.IsZero() || now.Sub(c.parted) >= c.grace/2 {
+		c.until = now.Add(c.grace)
+	}
 }
+
+// part notes that a connection has ended.
+func (c *census) part(now time.Time) { c.parted = now }
 
 func set(names []string) map[string]bool {
 	out := make(map[string]bool, len(names))

@@ -39,6 +39,24 @@ func TestCensus(t *testing.T) {
 	c.appear("a")
 	expect(10*time.Second, "[]")
 	expect(10*time.Second, "[b]")
+	// Connections that end again and again do not keep the dead alive; a long outage gives time anew.
+	c.appear("b")
+	c.count(now)
+	c.connect([]string{"a", "c"}, []string{"a", "b", "c"}, now)
+	for range 4 {
+		expect(4*time.Second, "[]")
+		c.part(now)
+		now = now.Add(time.Second)
+		c.connect([]string{"a", "c"}, []string{"a", "b", "c"}, now)
+	}
+	expect(0, "[b]")
+	c.connect([]string{"c"}, []string{"a", "b", "c"}, now)
+	expect(5*time.Second, "[b]")
+	c.part(now)
+	now = now.Add(10 * time.Second)
+	c.connect([]string{"c"}, []string{"a", "b", "c"}, now)
+	expect(19*time.Second, "[b]")
+	expect(time.Second, "[a b]")
 	// Who has never been seen is not missed.
 	c.connect(nil, nil, now)
 	expect(time.Hour, "[]")
@@ -52,15 +70,19 @@ func TestCensusProperty(t *testing.T) {
 		now := time.Unix(0, 0)
 		c := census{grace: 10 * time.Second}
 		c.connect(nil, nil, now)
-		connected := now
+		connected, parted := now, time.Time{} // since when the grace runs, and when etcd was heard last
 		pick := func() []string {
 			return rapid.SliceOfDistinct(rapid.SampledFrom(hosts), rapid.ID[string]).Draw(t, "hosts")
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"connect": func(t *rapid.T) {
 				c.connect(pick(), append(pick(), slices.Collect(maps.Keys(c.live))...), now)
-				connected = now
+				if c.until.Equal(now.Add(c.grace)) != (now.Sub(connected) >= c.grace || now.Sub(parted) >= c.grace/2 || now.Equal(connected)) {
+					t.Fatalf("connected %s ago, parted %s ago: grace until %s", now.Sub(connected), now.Sub(parted), c.until)
+				}
+				connected = c.until.Add(-c.grace)
 			},
+			"part":   func(t *rapid.T) { c.part(now); parted = now },
 			"appear": func(t *rapid.T) { c.appear(rapid.SampledFrom(hosts).Draw(t, "host")) },
 			"vanish": func(t *rapid.T) { c.vanish(rapid.SampledFrom(hosts).Draw(t, "host")) },
 			"wait":   func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(0, 12).Draw(t, "s")) * time.Second) },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +30,10 @@ type desk struct {
 	// sick are the hosts' verdicts, nil before any were heard; judged is true if they are news.
 	sick   map[string][]source.Sick
 	judged bool
-	// given is the generation that was delivered last, problem what is wrong, which has been told.
+	// wrong is what is wrong with the fleet or with the way to it, refusals the writes that etcd does not take.
+	wrong    error
+	refusals map[string]error
+	// given is the generation that was delivered last, problem what has been told to be wrong.
 	given   string
 	problem error
 }
@@ -80,7 +84,15 @@ func (d *desk) boot(ctx context.Context) error {
 }
 
 // tell delivers the fleet in force if that is news, or if nothing is wrong any more, and then says what is wrong.
-func (d *desk) tell(problem error) {
+func (d *desk) tell(wrong error) {
+	d.wrong = wrong
+	problem := wrong
+	for _, what := range slices.Sorted(maps.Keys(d.refusals)) {
+		problem = errors.Join(problem, d.refusals[what])
+	}
+	if wrong == nil && problem != nil {
+		problem = source.NewAway(problem) // nothing is wrong with the fleet
+	}
 	news := false
 	if d.fleet != nil {
 		s := d.snapshot()
@@ -98,9 +110,8 @@ func (d *desk) tell(problem error) {
 
 // again tells everything once more.
 func (d *desk) again() {
-	problem := d.problem
 	d.given, d.problem = "", nil
-	d.tell(problem)
+	d.tell(d.wrong)
 }
 
 // snapshot is the last good fleet, with the hosts that are lost and the backends that are sick.

@@ -16,6 +16,8 @@ type follower struct {
 	*desk
 	client *clientv3.Client
 	store  *Store
+	// answers are what etcd says to the host's writes.
+	answers chan answer
 }
 
 // follow connects, takes in what is there, and follows what happens until something fails. It reports whether it got as far
@@ -26,12 +28,13 @@ func (d *desk) follow(ctx context.Context) (connected bool, err error) {
 		return false, fmt.Errorf("%s cannot be reached: %w", d, err)
 	}
 	defer func() { _ = client.Close() }()
-	f := &follower{d, client, &Store{d.layout, client, d.Address, d.Access}}
+	f := &follower{d, client, &Store{d.layout, client, d.Address, d.Access}, make(chan answer)}
 	first, err := f.look(ctx)
 	if err != nil {
 		return false, fmt.Errorf("%s cannot be reached: %w", d, d.Access.reason(ctx, d.Address, err))
 	}
 	d.line.set(true, time.Now())
+	defer func() { d.census.part(time.Now()) }()
 	group, ctx := errgroup.WithContext(ctx)
 	if d.Host != "" {
 		group.Go(func() error { return f.live(ctx) })
@@ -84,7 +87,7 @@ func (f *follower) watch(ctx context.Context, first sight) error {
 	roots := f.client.Watch(ctx, f.layout.fleet(), clientv3.WithRev(first.revision+1))
 	hosts := f.client.Watch(ctx, f.layout.live(), clientv3.WithPrefix(), clientv3.WithRev(first.revision+1))
 	verdicts := f.client.Watch(ctx, f.layout.health(), clientv3.WithPrefix(), clientv3.WithRev(first.revision+1))
-	grace := time.NewTimer(f.census.grace)
+	grace := time.NewTimer(time.Until(f.census.until))
 	defer grace.Stop()
 	f.census.count(time.Now())
 	if err := f.enter(ctx, first); err != nil {
@@ -112,12 +115,15 @@ func (f *follower) watch(ctx context.Context, first sight) error {
 				return err
 			}
 			f.hearSome(r.Events)
+		case a := <-f.answers:
+			f.take(a)
+			f.tell(f.wrong)
 		case <-grace.C:
 		case <-f.Source.reload:
 			f.again()
 		}
 		if f.census.count(time.Now()) || f.judged {
-			f.tell(f.problem)
+			f.tell(f.wrong)
 		}
 	}
 }

@@ -20,9 +20,13 @@ func (f *follower) live(ctx context.Context) error {
 	case <-f.outbox.ready:
 	}
 	for ctx.Err() == nil {
-		lease, err := f.grant(ctx)
-		if err != nil {
+		var lease clientv3.LeaseID
+		f.insist(ctx, "live", func() (err error) {
+			lease, err = f.grant(ctx)
 			return err
+		})
+		if ctx.Err() != nil {
+			return nil
 		}
 		renewed, err := f.client.KeepAlive(clientv3.WithRequireLeader(ctx), lease)
 		if err != nil {
@@ -43,7 +47,7 @@ func (f *follower) grant(ctx context.Context) (clientv3.LeaseID, error) {
 		return 0, fmt.Errorf("get a lease for the host: %w", err)
 	}
 	if err := f.put(ctx, f.layout.live()+f.Host, f.Version, clientv3.WithLease(lease.ID)); err != nil {
-		return 0, fmt.Errorf("say that the host lives: %w", err)
+		return 0, fmt.Errorf("say that the host lives: %w; a host must be allowed to write under %s", err, f.layout.live())
 	}
 	return lease.ID, nil
 }

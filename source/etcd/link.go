@@ -21,8 +21,7 @@ func (l *line) set(connected bool, now time.Time) {
 	}
 }
 
-// Link says whether etcd is heard. A connection that breaks is told by the lease's next renewal or the next probe, after half a
-// [Config.Lease] at most and the time for one request.
+// Link says whether etcd is heard. A connection that breaks is told by the next probe, after half a [Config.Lease] at most and the time for one request.
 func (s *Source) Link() source.Link {
 	s.line.mu.Lock()
 	defer s.line.mu.Unlock()

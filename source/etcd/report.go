@@ -82,10 +82,7 @@ func (f *follower) report(ctx context.Context) error {
 			return nil
 		case <-f.outbox.full:
 		}
-		if err := f.write(ctx, *f.outbox.last()); err != nil {
-			f.outbox.again()
-			return err
-		}
+		f.insist(ctx, "status", func() error { return f.write(ctx, *f.outbox.last()) })
 		pause.Reset(f.Lease / 2)
 	}
 }
@@ -96,7 +93,7 @@ func (f *follower) write(ctx context.Context, r source.Report) error {
 		return err
 	}
 	if err := f.put(ctx, f.layout.status()+f.Host, string(text)); err != nil {
-		return fmt.Errorf("report the host's status: %w", err)
+		return fmt.Errorf("report the host's status: %w; a host must be allowed to write under %s", err, f.layout.status())
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -67,20 +68,29 @@ const (
 func (s *Source) Run(ctx context.Context, deliver func(source.Snapshot), refuse func(error)) error {
 	d := &desk{
 		Source: s, deliver: deliver, refuse: refuse,
-		loader: loader{layout: s.layout}, census: census{grace: 2 * s.Lease},
+		loader: loader{layout: s.layout}, census: census{grace: 2 * s.Lease}, refusals: map[string]error{},
 	}
 	wait := firstWait
 	for {
+		began := time.Now()
 		connected, err := d.follow(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		d.line.set(false, time.Now())
-		if connected {
-			// Elections, compactions and members that go are normal; only who does not get through again complains.
-			wait = firstWait
-		} else {
+		// Elections, compactions and members that go are normal; only who does not get through again complains, or who does
+		// and does not stay.
+		switch {
+		case !connected:
+			clear(d.refusals)
 			d.without(ctx, source.NewAway(err))
+			wait = min(2*wait, lastWait)
+		case time.Since(began) >= s.Lease:
+			wait = firstWait
+		default:
+			if wait > firstWait {
+				d.without(ctx, source.NewAway(fmt.Errorf("the connection to %s does not last, what is in force stays: %w", s, err)))
+			}
 			wait = min(2*wait, lastWait)
 		}
 		select {

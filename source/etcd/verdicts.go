@@ -69,24 +69,35 @@ func (f *follower) publish(ctx context.Context, written string) error {
 			return nil
 		case <-pause.C:
 		}
-		next, changed := written, false
-		for !changed {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-f.bulletin.full:
-			}
-			var err error
-			if next, err = f.bulletin.text(written); err != nil {
-				return err
-			}
-			changed = next != written
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.bulletin.full:
 		}
-		if err := f.writeVerdicts(ctx, next); err != nil {
-			return fmt.Errorf("publish which backends are sick: %w; a host must be allowed to write under %s", err, f.layout.health())
+		before, doubtful := written, false
+		f.insist(ctx, "health", func() (err error) {
+			if doubtful {
+				written, err = f.readOwn(ctx)
+			}
+			next := written
+			if err == nil {
+				next, err = f.bulletin.text(written)
+			}
+			if err == nil && next != written {
+				err = f.writeVerdicts(ctx, next)
+			}
+			if err != nil {
+				doubtful = true // it may have been written all the same
+				return fmt.Errorf("publish which backends are sick: %w; a host must be allowed to write under %s", err, f.layout.health())
+			}
+			written = next
+			return nil
+		})
+		wait := time.Duration(0)
+		if written != before {
+			wait = verdictPause
 		}
-		written = next
-		pause.Reset(verdictPause)
+		pause.Reset(wait)
 	}
 }
 
@@ -101,6 +112,17 @@ func (b *bulletin) text(written string) (string, error) {
 	}
 	text, err := json.Marshal(sick)
 	return string(text), err
+}
+
+// readOwn reads what is written for this host.
+func (f *follower) readOwn(ctx context.Context) (string, error) {
+	resp, err := ask(ctx, requestTimeout, func(ctx context.Context) (*clientv3.GetResponse, error) {
+		return f.client.Get(ctx, f.layout.health()+f.Host)
+	})
+	if err != nil || len(resp.Kvs) == 0 {
+		return "", err
+	}
+	return string(resp.Kvs[0].Value), nil
 }
 
 func (f *follower) writeVerdicts(ctx context.Context, text string) error {

@@ -32,16 +32,9 @@ func TestAccess(t *testing.T) {
 	others.issue("client", false)
 	c := newCluster(t, 1, secured(ours))
 	access := etcd.Access{CA: ours.file("ca.pem"), Cert: ours.file("client.pem"), Key: ours.file("client.key")}
-	setUsers(t, c, access)
+	setUsers(t, c, access, "live", "status", "health")
 
-	as := func(user string) etcd.Access {
-		a := access
-		a.User, a.PasswordFile = user, filepath.Join(t.TempDir(), "password")
-		if err := os.WriteFile(a.PasswordFile, []byte("secret of "+user+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return a
-	}
+	as := func(user string) etcd.Access { return asUser(t, access, user) }
 	s, err := etcd.Open(c.address(), as("pusher"))
 	if err != nil {
 		t.Fatal(err)
@@ -94,8 +87,18 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// setUsers makes the users and roles of docs/etcd.md and switches authentication on.
-func setUsers(t *testing.T, c *cluster, access etcd.Access) {
+// asUser has a user's password as well.
+func asUser(t *testing.T, access etcd.Access, user string) etcd.Access {
+	t.Helper()
+	access.User, access.PasswordFile = user, filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(access.PasswordFile, []byte("secret of "+user+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return access
+}
+
+// setUsers makes the users and roles of docs/etcd.md and switches authentication on. Hosts may write in the folders.
+func setUsers(t *testing.T, c *cluster, access etcd.Access, folders ...string) {
 	t.Helper()
 	info := transport.TLSInfo{CertFile: access.Cert, KeyFile: access.Key, TrustedCAFile: access.CA}
 	secure, err := info.ClientConfig()
@@ -125,9 +128,9 @@ func setUsers(t *testing.T, c *cluster, access etcd.Access) {
 	}
 	grant("pusher", prefix+"/", clientv3.PermissionType(clientv3.PermReadWrite))
 	grant("host", prefix+"/", clientv3.PermissionType(clientv3.PermRead))
-	grant("host", prefix+"/v1/live/", clientv3.PermissionType(clientv3.PermReadWrite))
-	grant("host", prefix+"/v1/status/", clientv3.PermissionType(clientv3.PermReadWrite))
-	grant("host", prefix+"/v1/health/", clientv3.PermissionType(clientv3.PermReadWrite))
+	for _, folder := range folders {
+		grant("host", prefix+"/v1/"+folder+"/", clientv3.PermissionType(clientv3.PermReadWrite))
+	}
 	must(client.UserAdd(ctx, "root", "root"))
 	must(client.UserGrantRole(ctx, "root", "root"))
 	must(client.AuthEnable(ctx))

@@ -83,14 +83,14 @@ func (h *host) revision(want int64) source.Snapshot {
 }
 
 // refusal waits for a refusal with the words.
-func (h *host) refusal(words string) {
+func (h *host) refusal(words string) error {
 	h.t.Helper()
 	deadline := time.After(time.Minute)
 	for {
 		select {
 		case err := <-h.refused:
 			if strings.Contains(err.Error(), words) {
-				return
+				return err
 			}
 			h.t.Logf("refused: %v", err)
 		case <-deadline:
