@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -18,6 +19,8 @@ type follower struct {
 	store  *Store
 	// answers are what etcd says to the host's writes.
 	answers chan answer
+	// newest is the revision of the fleet that this etcd has delivered last.
+	newest atomic.Int64
 }
 
 // follow connects, takes in what is there, and follows what happens until something fails. It reports whether it got as far
@@ -28,11 +31,12 @@ func (d *desk) follow(ctx context.Context) (connected bool, err error) {
 		return false, fmt.Errorf("%s cannot be reached: %w", d, err)
 	}
 	defer func() { _ = client.Close() }()
-	f := &follower{d, client, &Store{d.layout, client, d.Address, d.Access}, make(chan answer)}
+	f := &follower{d, client, &Store{d.layout, client, d.Address, d.Access}, make(chan answer), atomic.Int64{}}
 	first, err := f.look(ctx)
 	if err != nil {
 		return false, fmt.Errorf("%s cannot be reached: %w", d, d.Access.reason(ctx, d.Address, err))
 	}
+	f.newest.Store(first.modified)
 	d.line.set(true, time.Now())
 	defer func() { d.census.part(time.Now()) }()
 	group, ctx := errgroup.WithContext(ctx)
@@ -153,6 +157,7 @@ func (f *follower) enter(ctx context.Context, s sight) error {
 		f.without(ctx, fmt.Errorf("there is no fleet in %s; push one with `culvert push`", f))
 		return nil
 	}
+	f.newest.Store(s.modified)
 	return f.hear(ctx, s.root, s.modified, f.store.at(s.revision))
 }
 

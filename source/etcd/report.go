@@ -87,7 +87,12 @@ func (f *follower) report(ctx context.Context) error {
 	}
 }
 
+// write writes a report. What it says of a generation newer than etcd's own is of a time before etcd was restored from a backup, and
+// would be taken for what it says of one that is yet to be pushed.
 func (f *follower) write(ctx context.Context, r source.Report) error {
+	if Revision(r.Converged) > f.newest.Load() {
+		r.Converged = ""
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err

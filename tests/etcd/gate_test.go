@@ -62,6 +62,19 @@ func (g *gate) isShut(from string) bool {
 	return g.all || g.from[from]
 }
 
+// lead has connections to come lead elsewhere.
+func (g *gate) lead(target string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.target = target
+}
+
+func (g *gate) leads() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.target
+}
+
 // sender is the header in which members say who they are (etcd's server/etcdserver/api/rafthttp).
 var sender = regexp.MustCompile(`(?i)\r\nX-Server-From: ([0-9a-f]+)\r\n`)
 
@@ -80,7 +93,7 @@ func (g *gate) pass(in net.Conn) {
 	if m := sender.FindSubmatch(head.Bytes()); m != nil {
 		from = string(m[1])
 	}
-	out, err := net.Dial("tcp", g.target)
+	out, err := net.Dial("tcp", g.leads())
 	if err != nil {
 		return
 	}
