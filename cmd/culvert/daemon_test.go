@@ -88,8 +88,9 @@ func TestDaemonKilled(t *testing.T) {
 	u := r.traffic()
 	fleets := []string{
 		strings.ReplaceAll(daemonFleet, "portsPerHost: 1024", "portsPerHost: 4096"),
-		strings.Replace(daemonFleet, "natGateway: {addresses: [45.86.152.24], portsPerHost: 1024}", "virtualIPs: [{addresses: [45.86.152.24], interface: vm-z}]", 1),
 		daemonFleet[:strings.Index(daemonFleet, "  - name: blue")],
+		// An address is given up before it is used otherwise.
+		strings.Replace(daemonFleet, "natGateway: {addresses: [45.86.152.24], portsPerHost: 1024}", "virtualIPs: [{addresses: [45.86.152.24], interface: vm-z}]", 1),
 		daemonFleet + "    timeouts: {udp: 200s}\n",
 	}
 	hosts := []string{"hv1", "hv2", "edge1"}
