@@ -86,8 +86,8 @@ var tenantFamilies = []Family{
 
 var gatewayFamilies = []Family{
 	{"culvert_nat_ports", Gauge, "Ports of a public address that a claimant of this host has for new flows.", claimLabels, perClaim},
-	{"culvert_nat_ports_used", Gauge, "How many of them have a flow.", useLabels, perProtocol},
-	{"culvert_nat_retired_ports", Gauge, "Ports that a claimant of this host has given up and still answers for.", claimLabels, perClaim},
+	{"culvert_nat_ports_used", Gauge, "How many of them have a flow; nothing is told of protocols without any.", useLabels, perProtocol},
+	{"culvert_nat_retired_ports", Gauge, "Ports that a claimant of this host has given up and still answers for; nothing if there are none.", claimLabels, perClaim},
 	{"culvert_nat_retired_ports_used", Gauge, "How many of them have a flow: at 0 they can be released and nothing is lost.", useLabels, perProtocol},
 	{"culvert_nat_flows", Gauge, "Flows that are translated to any of these ports; towards different destinations they may share one.", useLabels, perProtocol},
 	{"culvert_nat_refused_packets_total", Counter, "Packets of new flows that found no free port and were refused (the counter exhausted); also among culvert_dropped_packets_total.", tenantLabels, perTenant},

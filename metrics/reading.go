@@ -91,16 +91,20 @@ var passing = map[string]bool{"redirected": true, "reassembled": true, "asked": 
 func (s *scrape) claim(tenant string, c measure.Claim) {
 	labels := []string{tenant, c.Address.String(), c.Claimant.String()}
 	s.put("culvert_nat_ports", float64(c.Ports), labels...)
-	s.put("culvert_nat_retired_ports", float64(c.Retired), labels...)
+	if c.Retired > 0 {
+		s.put("culvert_nat_retired_ports", float64(c.Retired), labels...)
+	}
 	for _, p := range measure.Protocols {
 		u, ok := c.Used[p]
-		if !ok && p == measure.SCTP {
-			continue // hardly anybody has it
-		}
 		with := append(labels[:len(labels):len(labels)], string(p))
-		s.put("culvert_nat_ports_used", float64(u.Ports), with...)
-		s.put("culvert_nat_retired_ports_used", float64(u.Retired), with...)
-		s.put("culvert_nat_flows", float64(u.Flows), with...)
+		// A large host has a hundred thousand claimants: those without a flow are left out.
+		if ok {
+			s.put("culvert_nat_ports_used", float64(u.Ports), with...)
+			s.put("culvert_nat_flows", float64(u.Flows), with...)
+		}
+		if c.Retired > 0 {
+			s.put("culvert_nat_retired_ports_used", float64(u.Retired), with...)
+		}
 	}
 }
 
