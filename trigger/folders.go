@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -40,6 +41,24 @@ func (f *folders) add(path string, space Space) (int32, error) {
 	}
 	f.spaces[int32(descriptor)] = space
 	return int32(descriptor), nil
+}
+
+// keep ends the watches with the space but for the given ones. The kernel does not end those of a namespace's parameters with it.
+func (f *folders) keep(space Space, descriptors ...int32) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for d, s := range f.spaces {
+		if s != space || slices.Contains(descriptors, d) {
+			continue
+		}
+		delete(f.spaces, d)
+		// EINVAL: it has ended, and its last event has not been read.
+		if _, err := unix.InotifyRmWatch(f.fd, uint32(d)); err != nil && !errors.Is(err, unix.EINVAL) {
+			errs = append(errs, fmt.Errorf("end the watch of a folder: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // run hands every event to read until the context ends.

@@ -122,17 +122,30 @@ func (w *Watch) ID(ns *netns.NS) (Space, error) {
 var parameterFolders = []string{"net/ipv4", "net/ipv4/conf/all", "net/ipv4/conf/default", "net/ipv6/conf/default", "net/netfilter", "net/ipv4/vs"}
 
 // watchParameters watches the namespace-wide parameters of a namespace. A folder that does not exist yet (connection
-// tracking makes its own when the first rule needs it) is taken at the next call.
+// tracking makes its own when the first rule needs it) is taken at the next call. The watches of a namespace that had the number before end.
 func (w *Watch) watchParameters(ns *netns.NS, space Space) error {
-	return ns.Do(func() error {
+	var watched []int32
+	err := ns.Do(func() error {
 		for _, f := range parameterFolders {
-			if _, err := w.parameters.add("/proc/sys/"+f, space); err != nil && !errors.Is(err, os.ErrNotExist) {
+			descriptor, err := w.parameters.add("/proc/sys/"+f, space)
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err != nil {
 				return err
 			}
+			watched = append(watched, descriptor)
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return w.parameters.keep(space, watched...)
 }
+
+// Forget ends what [Watch.ID] began for a namespace that is gone, or of no interest any more.
+func (w *Watch) Forget(space Space) error { return w.parameters.keep(space) }
 
 // Close ends the watch.
 func (w *Watch) Close() error {

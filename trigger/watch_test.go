@@ -295,3 +295,71 @@ func TestSameID(t *testing.T) {
 		t.Logf("the host's own: %v", err)
 	}
 }
+
+// TestForget has namespaces come and go, some with the number of one before: their watches go with them, also in the kernel.
+func TestForget(t *testing.T) {
+	r := newRig(t)
+	watched := func() int {
+		t.Helper()
+		text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", r.watch.parameters.fd))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.watch.parameters.mu.Lock()
+		defer r.watch.parameters.mu.Unlock()
+		n := strings.Count(string(text), "inotify wd:")
+		if known := len(r.watch.parameters.spaces); known != n {
+			t.Errorf("%d watches in the kernel, %d known", n, known)
+		}
+		return n
+	}
+	before := watched()
+	if before == 0 {
+		t.Fatal("no watches of the tenant")
+	}
+	visit := func(name string) (space Space) {
+		t.Helper()
+		ns, err := netns.Create(r.prefix + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		space, err = r.watch.ID(ns)
+		if err := errors.Join(err, ns.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if watched() <= before {
+			t.Error("no watches of a namespace that came")
+		}
+		if err := netns.Remove(r.prefix + name); err != nil {
+			t.Fatal(err)
+		}
+		return space
+	}
+	for range 3 {
+		if err := r.watch.Forget(visit("guest")); err != nil {
+			t.Fatal(err)
+		}
+		if n := watched(); n != before {
+			t.Fatalf("%d watches after a namespace went, want %d", n, before)
+		}
+	}
+	// The kernel gives the number to the next one, sooner or later; the watches are those of that one alone.
+	first, err := netns.Create(r.prefix + "guest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.watch.watchParameters(first, 77), first.Close()); err != nil {
+		t.Fatal(err)
+	}
+	one := watched()
+	if err := errors.Join(netns.Remove(r.prefix+"guest"), r.watch.watchParameters(r.create("heir"), 77)); err != nil {
+		t.Fatal(err)
+	}
+	if n := watched(); n != one {
+		t.Errorf("%d watches after another namespace got the number, want %d", n, one)
+	}
+	// The one that stays is heard all the while.
+	r.drain()
+	r.inside("tenant", "sh", "-c", "echo 0 >/proc/sys/net/ipv4/conf/all/send_redirects")
+	r.told("send_redirects", Event{Kind: Parameter, Space: r.space})
+}

@@ -267,19 +267,15 @@ func (k *keeper) fail(name string, err error, started time.Time) {
 	k.enter(name, o, k.record(name).cause(o, !k.ready), started)
 }
 
-// number has a tenant's namespace heard, if it has one.
+// number has a tenant's namespace heard, if it has one, and the one that it had before no more.
 func (k *keeper) number(name string) {
-	for space, other := range k.spaces {
-		if other == name {
-			delete(k.spaces, space)
+	space, err := k.space(name)
+	for old, other := range k.spaces {
+		if other == name && old != space {
+			delete(k.spaces, old)
+			err = errors.Join(err, k.watch.Forget(old))
 		}
 	}
-	ns, err := netns.Open(k.opts.Prefix + topology.NamespacePrefix + name)
-	if err != nil {
-		return // the look will tell, or make it
-	}
-	defer func() { _ = ns.Close() }()
-	space, err := k.watch.ID(ns)
 	if err != nil && !k.deaf {
 		k.deaf = true
 		k.opts.Log.Warn("changes by others may be noticed by the slow check only", "tenant", name, "err", err)
@@ -287,6 +283,16 @@ func (k *keeper) number(name string) {
 	if space != trigger.Host {
 		k.spaces[space] = name
 	}
+}
+
+// space is the number of a tenant's namespace, [trigger.Host] if it has none.
+func (k *keeper) space(name string) (trigger.Space, error) {
+	ns, err := netns.Open(k.opts.Prefix + topology.NamespacePrefix + name)
+	if err != nil {
+		return trigger.Host, nil // the look will tell, or make it
+	}
+	space, err := k.watch.ID(ns)
+	return space, errors.Join(err, ns.Close())
 }
 
 func (k *keeper) forget(name string) {

@@ -135,6 +135,7 @@ func TestLockHeld(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				defer release()
 				s := &stub{}
 				k := stubbed(t, s)
 				k.opts.Lock = path
