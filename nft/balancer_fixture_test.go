@@ -80,3 +80,14 @@ func nodeHypervisor() topology.Tenant {
 	t.Balancer, t.Self.Balancer = true, true
 	return t
 }
+
+// closedEdge is an edge of a tenant whose listeners have no backend.
+func closedEdge() topology.Tenant {
+	t := addNodes(edge())
+	for i, lb := range t.Balancers {
+		lb.Backends = nil
+		lb.Listeners = append(lb.Listeners, config.Listener{Protocol: config.UDP, Port: 53, BackendPort: 53})
+		t.Balancers[i] = lb
+	}
+	return t
+}

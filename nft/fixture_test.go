@@ -171,6 +171,7 @@ func roles() []role {
 		{"hypervisor", hypervisor()}, {"per-interface", perInterface()}, {"edge", edge()}, {"both", both()}, {"inside", inside()},
 		{"vips", withVIPs()}, {"vips-both", withVIPsBoth()}, {"vips-edge", vipEdge()},
 		{"backends", backendHost()}, {"node", node()}, {"node-edge", nodeEdge()}, {"node-hypervisor", nodeHypervisor()},
+		{"closed-edge", closedEdge()},
 	}
 }
 

@@ -305,6 +305,14 @@ func reject(f Family, reason string, code, code6 uint8) statement {
 func rejectProhibited(f Family) statement      { return reject(f, "admin-prohibited", 13, 1) }
 func rejectHostUnreachable(f Family) statement { return reject(f, "host-unreachable", 1, 3) }
 
+// reject: with ICMP's port unreachable, of either family
+func rejectPortUnreachable(f Family) statement {
+	const code, code6 = 3, 4
+	s := reject(f, "port-unreachable", code, code6)
+	s.text = "reject"
+	return s
+}
+
 // all joins statements and lists of them.
 func all(parts ...any) []statement {
 	var out []statement
