@@ -91,9 +91,6 @@ func (e *Echo) setDefaults() {
 
 // one sends a request and waits for what comes of it.
 func (e *Echo) one(ctx context.Context, s *socket, number uint16, result *EchoResult) error {
-	ctx, cancel := context.WithTimeout(ctx, e.Patience)
-	defer cancel()
-	defer s.limit(ctx)()
 	message := e.request(number)
 	result.Sent++
 	err := s.transmit(func(fd int) error { return unix.Send(fd, message, 0) })
@@ -107,6 +104,10 @@ func (e *Echo) one(ctx context.Context, s *socket, number uint16, result *EchoRe
 	case err != nil:
 		return err
 	}
+	// Patience is with the answer: a machine that stalls before it sends has lost nothing.
+	ctx, cancel := context.WithTimeout(ctx, e.Patience)
+	defer cancel()
+	defer s.limit(ctx)()
 	return e.await(s, number, result)
 }
 

@@ -99,11 +99,16 @@ func closed(err error) error {
 func (s *socket) limit(ctx context.Context) (unlimit func()) {
 	deadline, _ := ctx.Deadline()
 	_ = s.SetDeadline(deadline) // fails on a closed socket alone, which the next call reports
-	stop := context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		_ = s.SetDeadline(time.Unix(1, 0))
+	})
 	return func() {
-		if stop() {
-			_ = s.SetDeadline(time.Time{})
+		if !stop() {
+			<-ended // or it would end the next wait
 		}
+		_ = s.SetDeadline(time.Time{})
 	}
 }
 
