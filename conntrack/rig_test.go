@@ -60,13 +60,17 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
-// run runs a program in the namespace.
+// run runs a program in the namespace and returns what it prints, without what it says of itself: conntrack(8) writes a sum to its errors
+// in the middle of a list.
 func (r *rig) run(words string) string {
 	r.Helper()
 	args := append([]string{"netns", "exec", r.name}, strings.Fields(words)...)
-	out, err := exec.Command("ip", args...).CombinedOutput()
+	cmd := exec.Command("ip", args...)
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
 	if err != nil {
-		r.Fatalf("%s: %v\n%s", words, err, out)
+		r.Fatalf("%s: %v\n%s", words, err, complaint.String())
 	}
 	return string(out)
 }
