@@ -9,10 +9,18 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/culvertnet/culvert/netns"
 )
 
-// LockPath is the file that keeps programs from changing a host at the same time.
-const LockPath = "/run/culvert.lock"
+// LockPath is the file that keeps programs from changing a host at the same time: the machine's, or that of a host of a lab, which is
+// known by the name of its namespace, empty for the machine. What is locked of a lab goes with it.
+func LockPath(namespace string) string {
+	if namespace == "" {
+		return "/run/culvert.lock"
+	}
+	return filepath.Join(netns.Dir, namespace)
+}
 
 // ErrLocked says that another program was changing the host until the context ended.
 var ErrLocked = errors.New("another culvert is changing this host")
@@ -22,9 +30,9 @@ func Lock(ctx context.Context, path string) (release func(), err error) {
 	if path == "" {
 		return func() {}, nil
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	file, err := openLock(path)
 	if err != nil {
-		return nil, fmt.Errorf("take the host's lock: %w; make %s writable", err, filepath.Dir(path))
+		return nil, fmt.Errorf("take the host's lock: %w", err)
 	}
 	// flock(2) that waits could not be told to stop.
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -45,4 +53,20 @@ func Lock(ctx context.Context, path string) (release func(), err error) {
 		case <-tick.C:
 		}
 	}
+}
+
+// openLock makes the file if need be, but none among the names of namespaces: that would look like one that is half made.
+func openLock(path string) (*os.File, error) {
+	if filepath.Dir(path) == netns.Dir {
+		file, err := os.Open(path)
+		if err != nil {
+			err = fmt.Errorf("%w; `ip netns` lists the namespaces that there are", err)
+		}
+		return file, err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		err = fmt.Errorf("%w; make %s writable", err, filepath.Dir(path))
+	}
+	return file, err
 }

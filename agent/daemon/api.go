@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -47,36 +45,6 @@ func (t *apiTask) Run(ctx context.Context) error {
 
 // close gives the socket up, if the task has not.
 func (t *apiTask) close() { _ = t.listener.Close() }
-
-// ListenUnix listens on a unix socket that root and its group may use. It takes the socket's place over if nobody answers there: a
-// daemon that was killed leaves it.
-func ListenUnix(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make the socket's folder: %w", err)
-	}
-	if conn, err := net.Dial("unix", path); err == nil {
-		return nil, errors.Join(errors.New("another daemon answers there; stop it first"), conn.Close())
-	}
-	switch info, err := os.Lstat(path); {
-	case errors.Is(err, os.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case info.Mode().Type() != os.ModeSocket:
-		return nil, fmt.Errorf("%s is there and is no socket; name another path", path)
-	default:
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	return listener, nil
-}
 
 func (t *apiTask) status(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")

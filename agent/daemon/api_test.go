@@ -68,7 +68,7 @@ func TestStatusOverTheSocket(t *testing.T) {
 	}
 	// A second daemon ends before it does anything: it has no namespace to look at, and its source is not asked.
 	second := New(Options{Name: "hv1", Source: unasked{t}, Socket: path})
-	if err := second.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
+	if err := second.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another daemon has it") {
 		t.Errorf("a second daemon: %v", err)
 	}
 	stop()

@@ -172,7 +172,7 @@ const lockPatience = 10 * time.Second
 func withLock(c *cli.Context, f func() error) error {
 	ctx, cancel := context.WithTimeout(c.Context, lockPatience)
 	defer cancel()
-	release, err := agent.Lock(ctx, agent.LockPath)
+	release, err := agent.Lock(ctx, agent.LockPath(c.String(namespaceFlag.Name)))
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func runDaemon(c *cli.Context) error {
 	d := daemon.New(daemon.Options{
 		Host: host, Prefix: c.String(prefixFlag.Name), Name: name, Version: c.App.Version,
 		Source: fleet, Verdicts: strings.TrimSuffix(c.String(socketFlag.Name), ".sock") + ".verdicts",
-		Socket: c.String(socketFlag.Name), Lock: agent.LockPath, Check: c.Duration("check"), Log: log, Service: service,
+		Socket: c.String(socketFlag.Name), Lock: agent.LockPath(c.String(namespaceFlag.Name)), Check: c.Duration("check"), Log: log, Service: service,
 	})
 	// The context ends with SIGTERM.
 	reloadAtHangup(c.Context, d)
@@ -106,12 +106,16 @@ func confineDaemon(c *cli.Context) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("make the socket's folder: %w", err)
 	}
-	release, err := agent.Lock(c.Context, agent.LockPath) // makes the file
-	if err != nil {
-		return err
+	writable := []string{folder}
+	if c.String(namespaceFlag.Name) == "" {
+		lock := agent.LockPath("")
+		release, err := agent.Lock(c.Context, lock) // makes the file
+		if err != nil {
+			return err
+		}
+		release()
+		writable = append(writable, lock)
 	}
-	release()
-	writable := []string{folder, agent.LockPath}
 	// What the service manager has made for the daemon's own files (systemd.exec(5), StateDirectory=).
 	if state := os.Getenv("STATE_DIRECTORY"); state != "" {
 		writable = append(writable, strings.Split(state, ":")...)
