@@ -27,7 +27,8 @@ type Options struct {
 	Link func() source.Link
 }
 
-// scrapes is how many are answered at once; more are told to come back. On a large host one takes a second and a few hundred megabytes.
+// scrapes is how many are made at once; more are told to come back. On a large host one takes a second and a few hundred megabytes.
+// How long one may take, and how long it may be read, is looked after where it is served.
 const scrapes = 2
 
 // patience is how long a scrape waits for a reading of the kernel: as long as Prometheus waits by default.

@@ -5,20 +5,20 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/culvertnet/culvert/agent/daemon"
 )
 
 const (
-	// connections are open at once at most, with more waiting in the kernel. Each is a descriptor, and the daemon's netlink sockets
-	// need low numbers.
+	// connections are open at once at most. Each is a descriptor, and the daemon's netlink sockets need low numbers.
 	connections = 64
-	// requests are answered at once at most; more are told to come back.
+	// requests are answered at once at most; more are told to come back. That goes for making an answer, not for sending it.
 	requests = 16
 
-	// slowest is how long a whole answer may take, a reading of the kernel included.
+	// making is how long an answer may take until its first byte, a reading of the kernel included.
+	making = 30 * time.Second
+	// slowest is how long a whole answer may take that says nothing else of itself.
 	slowest = time.Minute
 	again   = 5 * time.Second
 )
@@ -66,50 +66,17 @@ func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	return server.Serve(&limited{Listener: listener, room: make(chan struct{}, connections), closed: make(chan struct{})})
+	return server.Serve(&limited{Listener: listener, open: make(map[*counted]bool)})
 }
 
-// limited accepts no more connections than there is room for.
-type limited struct {
-	net.Listener
-	room   chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.room <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.room
-		return nil, err
-	}
-	return &counted{Conn: conn, leave: sync.OnceFunc(func() { <-l.room })}, nil
-}
-
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-// counted gives its place back when it is closed.
-type counted struct {
-	net.Conn
-	leave func()
-}
-
-func (c *counted) Close() error {
-	defer c.leave()
-	return c.Conn.Close()
-}
+// healthPath is answered whatever else is going on: monitoring asks there.
+const healthPath = "/healthz"
 
 // guard bounds how many requests are answered at once, and says to browsers what pages may do: nothing but show themselves.
 func guard(a Address, h http.Handler) http.Handler {
-	room := make(chan struct{}, requests)
+	// The answer is made in memory, and its place is free again before the first byte is sent: slow readers hold none.
+	whole := http.TimeoutHandler(bounded(h), making, "it took too long to find out")
+	out := &deliveries{patience: delivering}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()
 		head.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -120,11 +87,23 @@ func guard(a Address, h http.Handler) http.Handler {
 			http.Error(w, "ask by the address or by localhost", http.StatusMisdirectedRequest)
 			return
 		}
+		if r.URL.Path == healthPath {
+			h.ServeHTTP(delivery{w, out}, r)
+			return
+		}
+		whole.ServeHTTP(delivery{w, out}, r)
+	})
+}
+
+// bounded has so many requests answered at once.
+func bounded(h http.Handler) http.Handler {
+	room := make(chan struct{}, requests)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case room <- struct{}{}:
 			defer func() { <-room }()
 		default:
-			head.Set("Retry-After", "1")
+			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
 			return
 		}

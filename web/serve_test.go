@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"log/slog"
@@ -72,8 +73,8 @@ func TestGuardBounds(t *testing.T) {
 	}
 }
 
-// TestServe opens more connections than there is room for: the rest waits, and is served when others leave. The socket is one that
-// a dead program left.
+// TestServe opens more connections than there is room for: the one that has been quiet for the longest ends, the others stay. The
+// socket is one that a dead program left.
 func TestServe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "web.sock")
 	left, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
@@ -101,36 +102,35 @@ func TestServe(t *testing.T) {
 		}
 	}
 	var conns []net.Conn
-	answered := func(conn net.Conn) bool {
-		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-		n, _ := conn.Read(make([]byte, 1))
-		_ = conn.SetReadDeadline(time.Time{})
-		return n == 1
-	}
-	for range connections {
-		conn := dial()
-		conns = append(conns, conn)
+	ask := func(conn net.Conn) error {
 		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if _, err := conn.Read(make([]byte, 1)); err != nil {
-			t.Fatal(err)
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	}
+	for i := range connections + 1 {
+		if i == connections { // the second is the quiet one now
+			if err := ask(conns[0]); err != nil {
+				t.Errorf("again: %v", err)
+			}
+		}
+		conns = append(conns, dial())
+		if err := ask(conns[i]); err != nil {
+			t.Fatalf("connection %d: %v", i, err)
 		}
 	}
-	last := dial()
-	if answered(last) {
-		t.Errorf("connection %d is served", connections+1)
-	}
-	if err := conns[0].Close(); err != nil {
-		t.Fatal(err)
-	}
-	_ = last.SetDeadline(time.Now().Add(time.Minute))
-	if _, err := last.Read(make([]byte, 1)); err != nil {
-		t.Errorf("when one has left: %v", err)
+	for i, conn := range conns {
+		if err := ask(conn); (err != nil) != (i == 1) {
+			t.Errorf("connection %d, when there was one too many: %v", i, err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	cancel()
 	if err := <-done; err != nil {

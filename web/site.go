@@ -46,7 +46,7 @@ func NewSite(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.index)
 	mux.HandleFunc("GET /tenant/{name}", s.tenant)
-	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET "+healthPath, s.healthz)
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
 		w.Header().Set("Cache-Control", "max-age=60")
