@@ -48,7 +48,7 @@ func (l *limited) enter(c *counted) (quiet *counted) {
 type counted struct {
 	net.Conn
 	in *limited
-	// moved is when something went over it last, in Unix's nanoseconds. An answer counts when all of it has.
+	// moved is when something came over it last, or a part of an answer was begun, in Unix's nanoseconds.
 	moved atomic.Int64
 }
 
@@ -61,9 +61,8 @@ func (c *counted) Read(b []byte) (int, error) {
 }
 
 func (c *counted) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
 	c.move()
-	return n, err
+	return c.Conn.Write(b)
 }
 
 // Close gives the place back.

@@ -25,8 +25,8 @@ type served struct {
 	*testing.T
 	path string
 	// stuck holds up who makes metrics until it is closed; nil for nobody.
-	stuck  chan struct{}
-	inside atomic.Int32
+	stuck        chan struct{}
+	inside, made atomic.Int32
 }
 
 // large does not fit into the kernel's buffers.
@@ -38,6 +38,7 @@ func newServed(t *testing.T, stuck chan struct{}) *served {
 	places := make(chan struct{}, 2)
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if s.stuck == nil {
+			defer s.made.Add(1) // when the place is free again
 			select {
 			case places <- struct{}{}:
 				defer func() { <-places }()
@@ -127,7 +128,7 @@ func TestSlowReaders(t *testing.T) {
 	var slow []net.Conn
 	for i := range 20 {
 		slow = append(slow, s.ask("/metrics"))
-		s.eventually("the slow client's answer is made", func() bool { return s.inside.Load() == int32(i+1) })
+		s.eventually("the slow client's answer is made", func() bool { return s.made.Load() == int32(i+1) })
 	}
 	if status, body := s.get("/metrics"); status != http.StatusOK || !bytes.Equal(body, large) {
 		t.Errorf("metrics beside slow readers: status %d, %d bytes", status, len(body))
