@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,7 +23,9 @@ type Agent struct {
 	settling map[overlay.Place]time.Time
 	// announced are the load balancers whose change has been announced, and when it may be made.
 	announced map[overlay.Place]time.Time
-	progress  func()
+	// known are places whose rules have been read and were right, and need not be read again as long as nobody changes rules there.
+	known    map[overlay.Place]nft.Known
+	progress func()
 }
 
 // OnProgress has f called whenever a plan or its application has come further: what takes long has not come to a halt.
@@ -36,6 +37,7 @@ func Open(host *netns.NS, prefix, name string) *Agent {
 	return &Agent{
 		name: name, host: host, kernel: overlay.Open(host, prefix), progress: func() {},
 		settling: make(map[overlay.Place]time.Time), announced: make(map[overlay.Place]time.Time),
+		known: make(map[overlay.Place]nft.Known),
 	}
 }
 
@@ -131,7 +133,7 @@ func (a *Agent) plan(host topology.Host, tenants []topology.Tenant, observe func
 	for _, t := range tenants {
 		a.progress()
 		place := overlay.Place(t.Namespace())
-		rules, err := a.rules(place, t, plan.Overlay)
+		rules, err := a.tenantRules(place, t, plan.Overlay)
 		if err != nil {
 			return plan, err
 		}
@@ -150,30 +152,6 @@ func (a *Agent) plan(host topology.Host, tenants []topology.Tenant, observe func
 		}
 	}
 	return plan, nil
-}
-
-// rules plans the rules of one tenant.
-func (a *Agent) rules(place overlay.Place, t topology.Tenant, links overlay.Plan) (nft.Plan, error) {
-	desired := nft.Desired(t)
-	var observed []nft.Table
-	err := a.dial(place, func(conn *nft.Conn) (err error) {
-		if observed, err = conn.Observe(); err != nil {
-			err = fmt.Errorf("observe the rules of %s: %w", place, err)
-		}
-		return err
-	})
-	if errors.Is(err, netns.ErrNotExist) {
-		return nft.Diff(nil, desired), nil
-	}
-	if err != nil {
-		return nft.Plan{}, err
-	}
-	for _, device := range []string{t.Device(), topology.UplinkDevice, topology.DeliveryDevice} {
-		if links.Renewed(place, device) {
-			observed = nft.Forget(observed, device)
-		}
-	}
-	return nft.Diff(observed, desired), nil
 }
 
 // Apply carries a plan out; [Agent.Settle] follows. What is for one tenant does not stop for another's failure; a tenant whose
@@ -234,6 +212,11 @@ func (r *run) steps(steps []overlay.Step) {
 			place = overlay.Place(ns.Name)
 		}
 		r.fail(place, f)
+	}
+	for _, s := range steps {
+		if ns, ok := s.Object.(overlay.Namespace); ok && s.Verb == overlay.Remove {
+			delete(r.agent.known, overlay.Place(ns.Name))
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/nft"
@@ -13,14 +12,7 @@ import (
 // guard plans the rules of the host's own namespace; leaves says that none remain.
 func (a *Agent) guard(host topology.Host) (plan nft.Plan, leaves bool, err error) {
 	desired := nft.Guard(host)
-	err = a.dial(overlay.HostPlace, func(conn *nft.Conn) error {
-		observed, err := conn.Observe()
-		if err != nil {
-			return fmt.Errorf("observe the rules of the host's namespace: %w", err)
-		}
-		plan = nft.Diff(observed, desired)
-		return nil
-	})
+	plan, err = a.rules(overlay.HostPlace, desired, nil)
 	return plan, desired == nil, err
 }
 

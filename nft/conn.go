@@ -3,7 +3,6 @@ package nft
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/google/nftables"
@@ -15,10 +14,11 @@ import (
 
 // Conn reads and writes the tables of one namespace. It is not for concurrent use.
 type Conn struct {
-	ns *netns.NS
 	// reader is the library's, writer is ours: the library cannot put an expression of ours into its transactions.
 	reader *nftables.Conn
 	writer *netlink.Conn
+	// observed is the generation that Observe has read last.
+	observed uint32
 }
 
 // Dial opens the netfilter sockets of a namespace. Call Close when done; the namespace is the caller's.
@@ -35,7 +35,7 @@ func Dial(ns *netns.NS) (*Conn, error) {
 	if err := writer.SetOption(netlink.ExtendedAcknowledge, true); err != nil {
 		return nil, errors.Join(err, reader.CloseLasting(), writer.Close())
 	}
-	return &Conn{ns: ns, reader: reader, writer: writer}, nil
+	return &Conn{reader: reader, writer: writer}, nil
 }
 
 // ErrDescriptors is returned by [Dial] in a process with so many open files that the library could not wait on its socket.
@@ -43,17 +43,12 @@ var ErrDescriptors = errors.New("too many open files in this process for a netfi
 
 // lowDescriptor refuses a socket that the library would panic on: it waits with select(2), which knows 1024 descriptors.
 func lowDescriptor(c *netlink.Conn) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var high error
-	err = raw.Control(func(fd uintptr) {
+	return control(c, func(fd int) error {
 		if fd >= unix.FD_SETSIZE {
-			high = fmt.Errorf("%w: descriptor %d, want one below %d", ErrDescriptors, fd, unix.FD_SETSIZE)
+			return fmt.Errorf("%w: descriptor %d, want one below %d", ErrDescriptors, fd, unix.FD_SETSIZE)
 		}
+		return nil
 	})
-	return errors.Join(err, high)
 }
 
 // Close gives the sockets back.
@@ -85,21 +80,6 @@ func (c *Conn) Apply(p Plan) error {
 	return t.commit(c.writer)
 }
 
-// index finds the index of a device of the namespace.
-func (c *Conn) index(device string) (index int, err error) {
-	err = c.ns.Do(func() error {
-		link, err := net.InterfaceByName(device)
-		if err == nil {
-			index = link.Index
-		}
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("find device %s: %w", device, err)
-	}
-	return index, nil
-}
-
 // Observe reads our tables. Of rules it returns what [Conn.Apply] noted in them: text and digest, not the bytecode.
 // What somebody changes meanwhile is read again: a listing comes in pieces, and the kernel does not say that they differ in
 // age. The error is [ErrChanging] if that does not end.
@@ -118,6 +98,7 @@ func (c *Conn) Observe() ([]Table, error) {
 			return nil, fmt.Errorf("read the generation of the rules: %w", err)
 		}
 		if before.ID == after.ID {
+			c.observed = after.ID
 			return tables, problem
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/netns"
+	"github.com/culvertnet/culvert/nft"
 	"github.com/culvertnet/culvert/overlay"
 	"github.com/culvertnet/culvert/portmap"
 	"github.com/culvertnet/culvert/source"
@@ -71,6 +72,8 @@ type changer interface {
 	Announce(p agent.Plan) (map[overlay.Place]time.Time, error)
 	Apply(p agent.Plan) error
 	Settling() map[overlay.Place]time.Time
+	Known() map[overlay.Place]nft.Known
+	Doubt()
 }
 
 // underlay is what all tenants' devices depend on.
@@ -89,6 +92,11 @@ func newKeeper(o Options, a *agent.Agent, w *trigger.Watch, q *queue, b *board) 
 	if k.verdicts, err = newVerdicts(o.Name, o.Verdicts, carried); err != nil {
 		o.Log.Warn("sick backends count as healthy until they have been probed", "err", err)
 	}
+	known, err := readKnown(o.Known)
+	if err != nil {
+		o.Log.Warn("all rules are read", "err", err)
+	}
+	a.Believe(known)
 	a.OnProgress(func() { k.busy.Store(time.Now().UnixNano()) })
 	return k
 }
@@ -102,6 +110,7 @@ func (k *keeper) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			k.keepKnown()
 			return nil
 		case <-k.queue.ready:
 		case <-timer.C:
@@ -121,6 +130,7 @@ func (k *keeper) hear(n news) {
 	if n.all {
 		k.reloading, k.answered = true, false
 		k.full, k.lacks = now, nil // somebody may have loaded a module
+		k.agent.Doubt()
 	}
 	if n.snapshot != nil {
 		k.adopt(*n.snapshot, now)
@@ -304,8 +314,11 @@ func (k *keeper) next() time.Time {
 	return next
 }
 
-// round begins a round of the slow check: all tenants, and namespaces that look like one, one after the other.
+// round begins a round of the slow check: all tenants, and namespaces that look like one, one after the other. Rules are read, also those
+// that are known to be right.
 func (k *keeper) round(now time.Time) {
+	k.keepKnown()
+	k.agent.Doubt()
 	k.check = now.Add(k.opts.Check)
 	begin := k.opts.Prefix + topology.NamespacePrefix
 	if names, err := netns.List(begin); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/ipvs"
+	"github.com/culvertnet/culvert/nft"
 	"github.com/culvertnet/culvert/overlay"
 	"github.com/culvertnet/culvert/topology"
 )
@@ -67,6 +68,8 @@ func (s *stub) Apply(p agent.Plan) error {
 }
 
 func (s *stub) Settling() map[overlay.Place]time.Time { return nil }
+func (s *stub) Known() map[overlay.Place]nft.Known    { return nil }
+func (s *stub) Doubt()                                {}
 
 // stubbed is a keeper whose agent is a stub, and which has a new fleet with tenants acme and blue.
 func stubbed(t *testing.T, s *stub) *keeper {

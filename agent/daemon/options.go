@@ -25,6 +25,9 @@ type Options struct {
 	Socket string
 	// Verdicts is the path of the file that keeps what is known about sick backends for the next daemon; empty for none.
 	Verdicts string
+	// Known is the path of the file that tells the next daemon which rules are known to be right; empty for none. It must be gone after
+	// a boot, or be of no consequence then: it names the boot.
+	Known string
 	// Lock is the path of the file that keeps two programs from changing the host at the same time; empty for none.
 	Lock string
 	// Check is how long one round of the slow check takes; 0 means [DefaultCheck].

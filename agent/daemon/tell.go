@@ -62,6 +62,7 @@ func (k *keeper) report() {
 	if looked && !k.arrived.IsZero() && counts[Failed]+counts[Pending] == 0 {
 		k.converged = &Convergence{Generation: k.generation, At: now, Took: now.Sub(k.arrived)}
 		k.opts.Log.Info("converged", "generation", k.generation, "tenants", len(k.host.Tenants), "took", k.converged.Took.Round(time.Microsecond))
+		k.keepKnown()
 		if large(k.host) {
 			// A document's tree and a plan for all take many times what stays of them.
 			go debug.FreeOSMemory()

@@ -84,9 +84,10 @@ func runDaemon(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	beside := strings.TrimSuffix(c.String(socketFlag.Name), ".sock")
 	d := daemon.New(daemon.Options{
 		Host: host, Prefix: c.String(prefixFlag.Name), Name: name, Version: c.App.Version,
-		Source: fleet, Verdicts: strings.TrimSuffix(c.String(socketFlag.Name), ".sock") + ".verdicts",
+		Source: fleet, Verdicts: beside + ".verdicts", Known: beside + ".known",
 		Socket: c.String(socketFlag.Name), Lock: agent.LockPath(c.String(namespaceFlag.Name)), Check: c.Duration("check"), Log: log, Service: service,
 	})
 	// The context ends with SIGTERM.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -190,7 +191,7 @@ func (s *scaled) measure() cost {
 	d := s.run()
 	c.Cold = d.converges(1, d.started)
 	c.ColdCPU, c.Peak = d.processor(), d.resident("VmHWM")
-	c.Changes = s.status("hv1").Changes
+	c.Changes = s.verified().Changes
 	if err := d.end(unix.SIGTERM); err != nil {
 		s.Fatal(err)
 	}
@@ -227,6 +228,19 @@ func (s *scaled) status(host string) daemon.Status {
 	if err != nil {
 		s.Fatal(err)
 	}
+	return status
+}
+
+// verified waits until the daemon has looked at each tenant again after it changed it last.
+func (s *scaled) verified() (status daemon.Status) {
+	s.Helper()
+	for deadline := time.Now().Add(s.patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		status = s.status("hv1")
+		if !slices.ContainsFunc(status.Tenants, func(t daemon.Tenant) bool { return !t.Looked.After(t.Changed) }) {
+			return status
+		}
+	}
+	s.Fatal("not looked at again")
 	return status
 }
 
