@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,11 +43,14 @@ func (s Site) Topology() (topology.Host, error) {
 // needs to know none. It is called from several goroutines for different hosts.
 type Converge func(ctx context.Context, site Site) error
 
-// parallel is how many hosts converge at once.
+// parallel is how many hosts converge at once that need not.
 const parallel = 2
 
 // Apply converges hosts to the fleet and the lock: those named, or all that are up. The others keep what they have.
-// It returns when the VMs' NICs that the agents brought up take packets. The hardware must be that of the fleet ([Lab.Rewire]). A host's failure does not keep the others from converging.
+// Hypervisors come first, then all nodes at once, as those of a load balancer have to change together,
+// then edges, which lead traffic there.
+// It returns when the VMs' NICs that the agents brought up take packets. The hardware must be that of the fleet ([Lab.Rewire]). A
+// host's failure does not keep the others from converging.
 func (l *Lab) Apply(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock, hosts ...string) error {
 	if l.opts.Converge == nil {
 		return errors.New("lab has no agent: Options.Converge is not set")
@@ -58,9 +62,42 @@ func (l *Lab) Apply(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock
 			}
 		}
 	}
+	hypervisors, nodes, edges := turns(fleet, hosts)
+	errs := []error{
+		l.convergeAll(ctx, fleet, lock, hypervisors, parallel),
+		l.convergeAll(ctx, fleet, lock, nodes, len(nodes)),
+		l.convergeAll(ctx, fleet, lock, edges, parallel),
+		l.vmsInService(fleet),
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lock = lock
+	return errors.Join(append(errs, l.saveLock(lock))...)
+}
+
+// turns parts hosts into those that converge first, all at once, and last.
+func turns(fleet *config.Fleet, hosts []string) (hypervisors, nodes, edges []string) {
+	for _, name := range hosts {
+		has := func(r config.Role) bool {
+			return slices.ContainsFunc(fleet.Hosts, func(h config.Host) bool { return h.Name == name && h.Has(r) })
+		}
+		switch {
+		case has(config.LoadBalancer):
+			nodes = append(nodes, name)
+		case has(config.Hypervisor):
+			hypervisors = append(hypervisors, name)
+		default:
+			edges = append(edges, name)
+		}
+	}
+	return hypervisors, nodes, edges
+}
+
+// convergeAll converges hosts, at most so many at once.
+func (l *Lab) convergeAll(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock, hosts []string, atOnce int) error {
 	errs := make([]error, len(hosts))
 	var group errgroup.Group
-	group.SetLimit(parallel)
+	group.SetLimit(atOnce)
 	for i, host := range hosts {
 		group.Go(func() error {
 			errs[i] = l.converge(ctx, fleet, lock, host)
@@ -68,11 +105,7 @@ func (l *Lab) Apply(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock
 		})
 	}
 	_ = group.Wait() // the goroutines return nil, their errors are in errs
-	errs = append(errs, l.vmsInService(fleet))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lock = lock
-	return errors.Join(append(errs, l.saveLock(lock))...)
+	return errors.Join(errs...)
 }
 
 func (l *Lab) converge(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock, host string) (err error) {

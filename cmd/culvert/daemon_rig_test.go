@@ -113,8 +113,26 @@ type process struct {
 	*daemonRig
 	host string
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *record
 	done bool
+}
+
+// record is what a process says. It can be read while the process goes on.
+type record struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (r *record) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(b)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
 }
 
 func (r *daemonRig) socket(host string) string { return filepath.Join(r.dir, host+".sock") }
@@ -133,7 +151,7 @@ func (r *daemonRig) command(host string, words ...string) *exec.Cmd {
 // start runs a host's daemon, with more in its environment.
 func (r *daemonRig) start(host string, environment ...string) *process {
 	r.Helper()
-	p := &process{daemonRig: r, host: host, log: &bytes.Buffer{}}
+	p := &process{daemonRig: r, host: host, log: &record{}}
 	p.cmd = r.command(host, "daemon", "-f", r.fleet, "--host", host, "--socket", r.socket(host), "--namespace", r.name+"-"+host, "--prefix", r.lab.HostPrefix(host))
 	p.cmd.Stderr = p.log
 	p.cmd.Env = append(os.Environ(), environment...)
@@ -251,7 +269,7 @@ func (r *daemonRig) traffic() *users {
 	}
 	// Always with the same identifier: one flow. New ones may take ports that a host with an older fleet does not know.
 	u.repeat("ping", func(ctx context.Context) error {
-		got, err := traffic.Ping(ctx, vm, traffic.Echo{To: address, Count: 1, ID: 4711, Patience: 2 * time.Second})
+		got, err := traffic.Ping(ctx, vm, traffic.Echo{To: address, Count: 1, ID: 4711, Patience: u.patience})
 		if err == nil && got.Received != got.Sent {
 			err = fmt.Errorf("%d of %d replies", got.Received, got.Sent)
 		}

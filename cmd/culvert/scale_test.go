@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -132,7 +131,7 @@ type daemonRun struct {
 // run starts the host's daemon.
 func (s *scaled) run() *daemonRun {
 	s.Helper()
-	d := &daemonRun{process: &process{daemonRig: s.daemonRig, host: "hv1", log: &bytes.Buffer{}}, path: filepath.Join(s.dir, "log")}
+	d := &daemonRun{process: &process{daemonRig: s.daemonRig, host: "hv1", log: &record{}}, path: filepath.Join(s.dir, "log")}
 	file, err := os.Create(d.path)
 	if err != nil {
 		s.Fatal(err)

@@ -75,8 +75,8 @@ Traffic
                         send crafted packets to a host's underlay address in VXLAN, from any address, VNI and router MAC
   meanwhile NAME send|ping|inject|frame ...
                         repeat the command beside all that follows
-  meanwhile NAME open ...
-                        open a flow beside all that follows; finish waits until it is open
+  meanwhile NAME open|apply ...
+                        open a flow, or converge hosts, once beside all that follows; finish waits for it
   meanwhile NAME visit NODE tcp|udp ADDR:PORT [src=ADDR] [every=D] [lives=D] [size=BYTES]
                         let flows come one after the other, exchange bytes again and again, and go when they have lived;
                         finish says how many there were and how many failed

@@ -17,6 +17,9 @@ var continual = map[string]func(*stage, call) error{
 	"send": (*stage).send, "ping": (*stage).ping, "inject": (*stage).inject, "frame": (*stage).frame,
 }
 
+// once are the commands that take their time once while others run.
+var once = map[string]func(*stage, call) error{"open": (*stage).openFlow, "apply": (*stage).apply}
+
 // background is a command that goes on and on.
 type background struct {
 	stop  chan struct{}
@@ -36,14 +39,14 @@ func (s *stage) meanwhile(c call) error {
 	switch {
 	case s.backgrounds[name] != nil:
 		return mistakef("the name %s is taken", name)
-	case c.args[1] == "open":
-		return s.openMeanwhile(c)
+	case once[c.args[1]] != nil:
+		return s.onceMeanwhile(c)
 	case c.args[1] == "visit":
 		return s.visitMeanwhile(c)
 	case c.args[1] == "shuffle":
 		return s.shuffle(c)
 	case run == nil:
-		return mistakef("%s cannot go on meanwhile: want open, visit, shuffle, send, ping, inject or frame", c.args[1])
+		return mistakef("%s cannot go on meanwhile: want open, apply, visit, shuffle, send, ping, inject or frame", c.args[1])
 	}
 	turn := func() error {
 		return run(s, call{ctx: c.ctx, args: c.args[2:], stdout: io.Discard, read: c.read})
@@ -58,13 +61,13 @@ func (s *stage) meanwhile(c call) error {
 	return nil
 }
 
-// openMeanwhile opens a flow, once, beside all that follows.
-func (s *stage) openMeanwhile(c call) error {
+// onceMeanwhile opens a flow or converges hosts, once, beside all that follows.
+func (s *stage) onceMeanwhile(c call) error {
 	b := &background{stop: make(chan struct{})}
 	s.backgrounds[c.args[0]] = b
 	b.done.Go(func() {
 		b.turns.Add(1)
-		if b.last = s.openFlow(call{ctx: c.ctx, args: c.args[2:], stdout: io.Discard, read: c.read}); b.last != nil {
+		if b.last = once[c.args[1]](s, call{ctx: c.ctx, args: c.args[2:], stdout: io.Discard, read: c.read}); b.last != nil {
 			b.failed = 1
 		}
 	})

@@ -28,6 +28,9 @@ type Capture struct {
 	filter packet.Filter
 	done   sync.WaitGroup
 
+	reading sync.Mutex // one reads, so that packets stay in order
+	buffer  []byte
+
 	mu     sync.Mutex
 	count  int
 	kept   []*packet.Packet
@@ -46,7 +49,7 @@ func StartCapture(ns *netns.NS, device string, filter packet.Filter) (*Capture, 
 	if err := s.control(func(fd int) error { return listenTo(fd, device) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("capture on %s in %s: %w", device, ns.Name(), err), s.Close())
 	}
-	c := &Capture{socket: s, filter: filter}
+	c := &Capture{socket: s, filter: filter, buffer: make([]byte, snapLength)}
 	c.done.Go(c.run)
 	return c, nil
 }
@@ -72,36 +75,50 @@ func listenTo(fd int, device string) error {
 
 // run reads until Stop sets a deadline, then what is left.
 func (c *Capture) run() {
-	b := make([]byte, snapLength)
-	err := c.socket.receive(func(fd int) error { return c.read(fd, b) })
+	err := c.socket.receive(c.read)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = c.socket.control(func(fd int) error { return c.read(fd, b) })
+		err = c.socket.control(c.read)
 	}
-	if !errors.Is(err, unix.EAGAIN) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.failed = err
+	c.fail(err)
+}
+
+// catchUp takes the packets that have passed and that run has not come to yet. What is looked at next holds all that
+// happened before.
+func (c *Capture) catchUp() {
+	if err := c.socket.control(c.read); !errors.Is(err, os.ErrClosed) {
+		c.fail(err)
 	}
 }
 
+func (c *Capture) fail(err error) {
+	if errors.Is(err, unix.EAGAIN) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = errors.Join(c.failed, err)
+}
+
 // read takes packets until there are none.
-func (c *Capture) read(fd int, b []byte) error {
+func (c *Capture) read(fd int) error {
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	for {
-		n, from, err := unix.Recvfrom(fd, b, 0)
+		n, from, err := unix.Recvfrom(fd, c.buffer, 0)
 		switch {
 		case errors.Is(err, unix.ENETDOWN): // the device went down or away; what it showed before counts
 			continue
 		case err != nil:
 			return err
 		}
-		p, err := packet.Parse(b[:n], packet.DefaultVXLANPort)
+		p, err := packet.Parse(c.buffer[:n], packet.DefaultVXLANPort)
 		if err != nil {
 			continue
 		}
 		if link, ok := from.(*unix.SockaddrLinklayer); ok {
 			p.Outgoing = link.Pkttype == unix.PACKET_OUTGOING
 		}
-		c.keep(p, b[:n])
+		c.keep(p, c.buffer[:n])
 	}
 }
 
@@ -121,6 +138,7 @@ func (c *Capture) keep(p *packet.Packet, frame []byte) {
 // Count is how many packets have passed so far that a further filter holds for. It looks at the packets that are kept, the
 // first 65536; the zero filter counts all.
 func (c *Capture) Count(further packet.Filter) int {
+	c.catchUp()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if further.String() == "" {
@@ -137,6 +155,7 @@ func (c *Capture) Count(further packet.Filter) int {
 
 // Packets are the first 65536 packets so far, in order.
 func (c *Capture) Packets() []*packet.Packet {
+	c.catchUp()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]*packet.Packet(nil), c.kept...)
@@ -145,6 +164,7 @@ func (c *Capture) Packets() []*packet.Packet {
 // Last is the packet that has passed last, from its IP header on, at most 2034 bytes of it; nil if none has.
 func (c *Capture) Last() []byte {
 	const etherHeader = 14
+	c.catchUp()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.last) <= etherHeader {
