@@ -89,7 +89,7 @@ func TestOneDaemon(t *testing.T) {
 		all := make([]*process, daemons)
 		ended := make(chan *process, daemons)
 		for i := range all {
-			p := &process{daemonRig: r, host: "hv1", log: &bytes.Buffer{}}
+			p := &process{daemonRig: r, host: "hv1", log: &record{}}
 			p.cmd = r.command("hv1", "daemon", "-f", r.fleet, "--host", "hv1", "--socket", r.socket("hv1"), "--namespace", host.Name(), "--prefix", host.Name()+"-")
 			p.cmd.Stderr = p.log
 			p.cmd.Env = os.Environ()
