@@ -24,7 +24,7 @@ const (
 	openPatience = 5 * time.Second
 	sendPatience = 30 * time.Second
 	pingPatience = 2 * time.Second
-	fillPatience = 2 * time.Second
+	fillPatience = 10 * time.Second
 )
 
 func network(s string) (traffic.Network, error) {
