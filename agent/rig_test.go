@@ -119,9 +119,12 @@ func (r *rig) close() {
 }
 
 func (r *rig) run(words ...string) (string, error) {
-	out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+	cmd := exec.Command(words[0], words[1:]...)
+	var complaint strings.Builder
+	cmd.Stderr = &complaint // ip(8) says there that a list changed under its hands
+	out, err := cmd.Output()
 	if err != nil {
-		err = fmt.Errorf("%s: %w: %s", strings.Join(words, " "), err, out)
+		err = fmt.Errorf("%s: %w: %s", strings.Join(words, " "), err, &complaint)
 	}
 	return string(out), err
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -294,11 +295,17 @@ func (s *stage) nft(args ...string) string {
 	if err != nil {
 		s.Skip("needs nft(8), which tests/setup.sh installs: ", err)
 	}
+	cmd := exec.Command(path, args...)
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
 	var out []byte
-	must(s, s.ns.Do(func() (err error) {
-		out, err = exec.Command(path, args...).CombinedOutput()
+	err = s.ns.Do(func() (err error) {
+		out, err = cmd.Output()
 		return err
-	}))
+	})
+	if err != nil {
+		s.Fatalf("%s: %v: %s", cmd, err, &complaint)
+	}
 	return string(out)
 }
 

@@ -86,9 +86,11 @@ func (r *rig) close() {
 // run runs a tool of iproute2 in one of the rig's namespaces; words are separated by spaces.
 func (r *rig) run(tool, ns, words string) (string, error) {
 	cmd := exec.Command(tool, append([]string{"-n", r.prefix + ns}, strings.Fields(words)...)...)
-	out, err := cmd.CombinedOutput()
+	var complaint strings.Builder
+	cmd.Stderr = &complaint // ip(8) says there that a list changed under its hands
+	out, err := cmd.Output()
 	if err != nil {
-		err = fmt.Errorf("%s: %w: %s", cmd, err, out)
+		err = fmt.Errorf("%s: %w: %s", cmd, err, &complaint)
 	}
 	return string(out), err
 }

@@ -162,7 +162,7 @@ func (f *fabric) status(host string, fits func(daemon.Status) bool) {
 // hops are the edge's next hops for the tenant's public address.
 func (f *fabric) hops() string {
 	f.Helper()
-	out, err := exec.Command("ip", "-n", f.lab.HostPrefix("edge1")+"culvert-acme", "route", "show", "45.86.152.23").CombinedOutput()
+	out, err := exec.Command("ip", "-n", f.lab.HostPrefix("edge1")+"culvert-acme", "route", "show", "45.86.152.23").Output()
 	if err != nil {
 		f.Fatalf("%v: %s", err, out)
 	}

@@ -213,7 +213,7 @@ func TestSickBackend(t *testing.T) {
 func (f *fabric) announced(want bool) {
 	f.Helper()
 	eventually(f.T, func() error {
-		out, err := exec.Command("ip", "-n", f.lab.HostPrefix("edge1")+"culvert-acme", "route", "show", "45.86.152.50").CombinedOutput()
+		out, err := exec.Command("ip", "-n", f.lab.HostPrefix("edge1")+"culvert-acme", "route", "show", "45.86.152.50").Output()
 		if err != nil || (len(out) > 0) != want {
 			return fmt.Errorf("%v: route %q", err, out)
 		}
