@@ -240,6 +240,7 @@ func (r *daemonRig) open(node string) *netns.NS {
 // users are flows that never stop: what they lose is a failure.
 type users struct {
 	*daemonRig
+	wires  *wires
 	stop   chan struct{}
 	group  sync.WaitGroup
 	rounds atomic.Int64
@@ -251,7 +252,7 @@ type users struct {
 // traffic opens a TCP and a UDP flow from vm-b to the server and pings it, until finish is called.
 func (r *daemonRig) traffic() *users {
 	r.Helper()
-	u := &users{daemonRig: r, stop: make(chan struct{})}
+	u := &users{daemonRig: r, wires: r.wires(), stop: make(chan struct{})}
 	server, vm := r.open("server"), r.open("acme/vm-b")
 	address := lab.ServerAddresses()[0]
 	for network, port := range map[traffic.Network]uint16{traffic.TCP: 443, traffic.UDP: 53} {
@@ -301,11 +302,12 @@ func (u *users) repeat(what string, turn func(context.Context) error) {
 	})
 }
 
-// finish ends the flows and fails the test if they lost something.
+// finish ends the flows and fails the test if they lost something, or a packet was where it must not be.
 func (u *users) finish() {
 	u.Helper()
 	close(u.stop)
 	u.group.Wait()
+	u.wires.finish()
 	if len(u.errs) > 0 {
 		u.Errorf("%d of %d turns failed, the first: %v", len(u.errs), u.rounds.Load(), u.errs[0])
 	}

@@ -323,7 +323,8 @@ func TestDaemonChurn(t *testing.T) {
 	defer next.Stop()
 	for i := range changes {
 		<-next.C
-		r.push(fmt.Sprintf("%s    timeouts: {udp: %ds}\n", daemonFleet, 200+i))
+		fleet := strings.ReplaceAll(daemonFleet, "portsPerHost: 1024", fmt.Sprint("portsPerHost: ", 1024+i%2*1024))
+		r.push(fmt.Sprintf("%s    timeouts: {udp: %ds}\n", fleet, 200+i))
 	}
 	pushed := time.Now()
 	s := p.converged()

@@ -64,6 +64,9 @@ type Packet struct {
 	// Flags are TCP's, and MSS is its option, in bytes.
 	Flags uint8
 	MSS   uint16
+	// Data is how many bytes a TCP segment or an unfragmented UDP datagram carries, as the headers say: of an aggregated packet all of
+	// them, however few were captured.
+	Data int
 	// Chunk is the type of SCTP's first.
 	Chunk Chunk
 	// Type, Code and ID are of ICMP and ICMPv6; ID is of echo messages, MTU of "fragmentation needed" and "packet too big".
@@ -80,6 +83,8 @@ type Packet struct {
 	// VNI and Inner are of VXLAN.
 	VNI   uint32
 	Inner *Packet
+	// body is the length of what the IP header is before.
+	body int
 	// quotedHeader is true if the checksum of the quoted header is right.
 	quotedHeader bool
 	// hasChunk is true if SCTP's first chunk was there: its type may be 0.

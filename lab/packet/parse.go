@@ -116,6 +116,7 @@ func (p *Packet) readIPv4(b []byte) (payload []byte, err error) {
 	}
 	p.EtherType = EtherIPv4
 	p.Length = int(binary.BigEndian.Uint16(b[2:]))
+	p.body = p.Length - header
 	frag := binary.BigEndian.Uint16(b[6:])
 	p.Offset = int(frag&0x1fff) * 8
 	p.Fragment = frag&0x3fff != 0
@@ -131,7 +132,7 @@ func (p *Packet) readIPv6(b []byte) (payload []byte, err error) {
 	}
 	p.EtherType = EtherIPv6
 	body := int(binary.BigEndian.Uint16(b[4:]))
-	p.Length = body + 40
+	p.Length, p.body = body+40, body
 	p.Protocol, p.TTL = Protocol(b[6]), b[7]
 	p.Source, p.Destination = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
 	payload = clip(b[40:], body)
@@ -172,9 +173,12 @@ func (p *Packet) readPorts(b []byte, vxlanPort uint16, depth int) {
 	p.SourcePort, p.DestinationPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	if p.Protocol == TCP {
 		if len(b) > 13 {
-			p.Flags, p.MSS = b[13], maxSegment(b)
+			p.Flags, p.MSS, p.Data = b[13], maxSegment(b), max(0, p.body-int(b[12]>>4)*4)
 		}
 		return
+	}
+	if !p.Fragment {
+		p.Data = max(0, p.body-8)
 	}
 	// RFC 7348 section 5: flags with the I bit, 24 bits reserved, VNI, 8 bits reserved.
 	if p.DestinationPort != vxlanPort || vxlanPort == 0 || depth >= maxDepth || len(b) < 8+vxlanHeader || b[8]&0x08 == 0 {

@@ -26,6 +26,7 @@ const (
 type Capture struct {
 	socket *socket
 	filter packet.Filter
+	see    func(p *packet.Packet, frame []byte)
 	done   sync.WaitGroup
 
 	reading sync.Mutex // one reads, so that packets stay in order
@@ -41,17 +42,29 @@ type Capture struct {
 // StartCapture begins to look at a device of the namespace, or at all of them if device is "any". Packets that the filter does
 // not hold for are not counted. When it returns, every packet from then on is seen.
 func StartCapture(ns *netns.NS, device string, filter packet.Filter) (*Capture, error) {
+	c := &Capture{filter: filter}
+	c.see = c.keep
+	return c, c.start(ns, device)
+}
+
+// Watch is [StartCapture], but hands every packet to see, one after the other, instead of keeping any: there is no limit to how many.
+func Watch(ns *netns.NS, device string, see func(*packet.Packet)) (*Capture, error) {
+	c := &Capture{see: func(p *packet.Packet, _ []byte) { see(p) }}
+	return c, c.start(ns, device)
+}
+
+func (c *Capture) start(ns *netns.NS, device string) error {
 	// Protocol 0: nothing arrives before the socket is bound to its device.
 	s, err := newSocket(ns, unix.AF_PACKET, unix.SOCK_RAW, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.control(func(fd int) error { return listenTo(fd, device) }); err != nil {
-		return nil, errors.Join(fmt.Errorf("capture on %s in %s: %w", device, ns.Name(), err), s.Close())
+		return errors.Join(fmt.Errorf("capture on %s in %s: %w", device, ns.Name(), err), s.Close())
 	}
-	c := &Capture{socket: s, filter: filter, buffer: make([]byte, snapLength)}
+	c.socket, c.buffer = s, make([]byte, snapLength)
 	c.done.Go(c.run)
-	return c, nil
+	return nil
 }
 
 func listenTo(fd int, device string) error {
@@ -118,7 +131,7 @@ func (c *Capture) read(fd int) error {
 		if link, ok := from.(*unix.SockaddrLinklayer); ok {
 			p.Outgoing = link.Pkttype == unix.PACKET_OUTGOING
 		}
-		c.keep(p, c.buffer[:n])
+		c.see(p, c.buffer[:n])
 	}
 }
 
