@@ -262,6 +262,7 @@ func TestFabric(t *testing.T) {
 	if out, status := f.run("status", "--fleet"); status != 1 || !strings.Contains(out, "hv1    lost") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
+	f.plannedWithout()
 	f.lives(flow)
 	for range 20 {
 		f.lives(f.flow())
