@@ -82,8 +82,11 @@ func TestDaemonStory(t *testing.T) {
 // the next daemon does the rest.
 func TestDaemonKilled(t *testing.T) {
 	kills := 100
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		kills = 10
+	case live.Patience() > 1:
+		kills = 40
 	}
 	r := newDaemonRig(t)
 	u := r.traffic()
@@ -311,7 +314,7 @@ func (p *process) processor() time.Duration {
 // nothing.
 func TestDaemonChurn(t *testing.T) {
 	changes := 250
-	if testing.Short() {
+	if testing.Short() || live.Patience() > 1 {
 		changes = 50
 	}
 	r := newDaemonRig(t)
