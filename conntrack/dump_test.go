@@ -1,11 +1,16 @@
 package conntrack
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"regexp"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,10 +63,13 @@ func TestTranslatedNone(t *testing.T) {
 
 // FuzzRead feeds what the kernel would never say.
 func FuzzRead(f *testing.F) {
-	f.Add(request())
+	f.Add(request(unix.AF_INET, sourceNAT))
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		_, _ = read(b, func(Flow) {})
-		_, _ = parse(b)
+		var e Entry
+		_, _ = read(b, &e, func(*Entry) error { return nil })
+		if e.parse(b) {
+			_, _ = e.flow()
+		}
 	})
 }
 
@@ -83,8 +91,94 @@ func TestReadErrors(t *testing.T) {
 		{"cut off", message(unix.NLMSG_DONE, 0, 0, 0, 0)[:18], false, errShort},
 		{"error without a number", message(unix.NLMSG_ERROR), false, errShort},
 	} {
-		if done, err := read(test.b, nil); done != test.done || err != test.err {
+		if done, err := read(test.b, nil, nil); done != test.done || err != test.err {
 			t.Errorf("%s: %v, %v; want %v, %v", test.name, done, err, test.done, test.err)
+		}
+	}
+}
+
+// TestEnd ends half of many flows, and reads and ends them with little memory.
+func TestEnd(t *testing.T) {
+	r := newRig(t)
+	const flows = 20_000
+	r.send(flows, 5000)
+	r.ping()
+	ports, seen := uint16(0), 0
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := End(r.ns, unix.AF_INET, func(e *Entry) bool {
+		seen++
+		if e.Original.Protocol != unix.IPPROTO_UDP {
+			return false
+		}
+		ports |= binary.BigEndian.Uint16(e.Original.DestinationPort)
+		return e.Original.Destination[3]%2 == 0
+	})
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("took %d bytes for %d flows", took, flows)
+	}
+	if seen < flows+1 || ports != 5000 {
+		t.Errorf("was asked about %d flows, to port %d", seen, ports)
+	}
+	left, pings := 0, 0
+	err = End(r.ns, unix.AF_INET, func(e *Entry) bool {
+		if e.Original.Identifier != nil {
+			pings++
+		} else if left++; e.Original.Destination[3]%2 == 0 {
+			t.Errorf("a flow to %v goes on", e.Original.Destination)
+		}
+		return true
+	})
+	if err != nil || left != flows/2 || pings != 1 {
+		t.Errorf("%d flows and %d pings are left, want %d and 1; %v", left, pings, flows/2, err)
+	}
+	if n := strings.TrimSpace(r.run("conntrack -C")); n != "0" {
+		t.Errorf("conntrack has %s entries in the end", n)
+	}
+	if err := End(r.ns, unix.AF_INET6, func(*Entry) bool { return true }); err != nil {
+		t.Errorf("of a family without flows: %v", err)
+	}
+}
+
+// TestEndTwice ends flows that have ended by themselves.
+func TestEndTwice(t *testing.T) {
+	r := newRig(t)
+	r.send(3*together/2, 5000)
+	err := withSocket(r.ns, func(fd int) error {
+		w := &writer{fd: fd, answer: make([]byte, buffer)}
+		return End(r.ns, unix.AF_INET, func(e *Entry) bool {
+			if err := errors.Join(w.end(e), w.flush()); err != nil {
+				t.Error(err)
+			}
+			return true
+		})
+	})
+	if n := strings.TrimSpace(r.run("conntrack -C")); err != nil || n != "0" {
+		t.Errorf("conntrack has %s entries; %v", n, err)
+	}
+}
+
+// BenchmarkEnd ends none of a quarter of a million flows, and then all.
+func BenchmarkEnd(b *testing.B) {
+	r := newRig(b)
+	const flows = 250_000
+	for b.Loop() {
+		b.StopTimer()
+		for sent := 0; sent < flows; sent += 50_000 {
+			r.send(50_000, uint16(5000+sent/50_000))
+		}
+		b.StartTimer()
+		for _, ends := range [...]bool{false, true} {
+			name := map[bool]string{false: "reading", true: "ending"}[ends]
+			began := time.Now()
+			if err := End(r.ns, unix.AF_INET, func(*Entry) bool { return ends }); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(time.Since(began).Nanoseconds())/flows, name+"-ns/flow")
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 // Conn reads and writes the tables of one namespace. It is not for concurrent use.
 type Conn struct {
+	ns *netns.NS
 	// reader is the library's, writer is ours: the library cannot put an expression of ours into its transactions.
 	reader *nftables.Conn
 	writer *netlink.Conn
@@ -21,7 +22,7 @@ type Conn struct {
 	observed uint32
 }
 
-// Dial opens the netfilter sockets of a namespace. Call Close when done; the namespace is the caller's.
+// Dial opens the netfilter sockets of a namespace, which stays open until Close; it is the caller's.
 func Dial(ns *netns.NS) (*Conn, error) {
 	reader, err := nftables.New(nftables.WithNetNSFd(ns.Fd()), nftables.AsLasting(), nftables.WithSockOptions(lowDescriptor))
 	if err != nil {
@@ -35,7 +36,7 @@ func Dial(ns *netns.NS) (*Conn, error) {
 	if err := writer.SetOption(netlink.ExtendedAcknowledge, true); err != nil {
 		return nil, errors.Join(err, reader.CloseLasting(), writer.Close())
 	}
-	return &Conn{reader: reader, writer: writer}, nil
+	return &Conn{ns: ns, reader: reader, writer: writer}, nil
 }
 
 // ErrDescriptors is returned by [Dial] in a process with so many open files that the library could not wait on its socket.

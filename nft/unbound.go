@@ -2,35 +2,10 @@ package nft
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
-
+	"github.com/culvertnet/culvert/conntrack"
 	"github.com/culvertnet/culvert/portmap"
-)
-
-// Messages and attributes of conntrack (linux/netfilter/nfnetlink_conntrack.h).
-const (
-	conntrackGet    = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
-	conntrackDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
-
-	attrTupleOriginal = 1  // CTA_TUPLE_ORIG
-	attrTupleReply    = 2  // CTA_TUPLE_REPLY
-	attrID            = 12 // CTA_ID
-
-	attrTupleIP       = 1 // CTA_TUPLE_IP
-	attrSource4       = 1 // CTA_IP_V4_SRC
-	attrDestination4  = 2 // CTA_IP_V4_DST
-	attrSource6       = 3 // CTA_IP_V6_SRC
-	attrDestination6  = 4 // CTA_IP_V6_DST
-	attrTupleProtocol = 2 // CTA_TUPLE_PROTO
-	attrProtocol      = 1 // CTA_PROTO_NUM
-	attrSourcePort    = 2 // CTA_PROTO_SRC_PORT
-	attrDestPort      = 3 // CTA_PROTO_DST_PORT
-	attrIdentifier    = 4 // CTA_PROTO_ICMP_ID
-	nestedWithoutFlag = ^uint16(unix.NLA_F_NESTED)
 )
 
 // unbind notes the VIPs that do not stand for the same private address any more, the listeners that a backend does not serve
@@ -134,136 +109,55 @@ func (t *Table) bindings() map[binding]bool {
 	return out
 }
 
-// entry is what of a conntrack entry is needed to delete it, as the kernel wrote it.
-type entry struct{ original, id []byte }
-
-// endFlows deletes the conntrack entries of flows that came for one of the addresses or ports, or left from one, or are served by a
-// backend that is gone.
+// endFlows ends the flows that came for one of the addresses or ports, or left from one, or are served by a backend that is gone.
 func (c *Conn) endFlows(f Family, gone map[string]bool) error {
-	replies, err := c.writer.Execute(netlink.Message{
-		Header: netlink.Header{Type: conntrackGet, Flags: netlink.Request | netlink.Dump}, Data: header(f, 0),
+	var key Value
+	err := conntrack.End(c.ns, uint8(f), func(e *conntrack.Entry) bool {
+		var ends bool
+		key, ends = concerned(key, e, gone)
+		return ends
 	})
 	if err != nil {
-		return fmt.Errorf("list flows: %w", err)
-	}
-	var errs []error
-	for _, m := range replies {
-		e, ends, err := decodeEntry(m.Data[min(4, len(m.Data)):], gone)
-		if err != nil {
-			return fmt.Errorf("decode a flow: %w", err)
-		}
-		if ends {
-			errs = append(errs, c.endFlow(f, e))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (c *Conn) endFlow(f Family, e entry) error {
-	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NLA_F_NESTED | attrTupleOriginal, Data: e.original}, {Type: attrID, Data: e.id},
-	})
-	if err != nil {
-		return err
-	}
-	_, err = c.writer.Execute(netlink.Message{
-		Header: netlink.Header{Type: conntrackDelete, Flags: netlink.Request | netlink.Acknowledge}, Data: append(header(f, 0), attrs...),
-	})
-	if err != nil && !errors.Is(err, unix.ENOENT) { // it has ended by itself
-		return fmt.Errorf("end a flow of an address, a port, a VM or a backend that is gone: %w", err)
+		return fmt.Errorf("of an address, a port, a VM or a backend that is gone: %w", err)
 	}
 	return nil
 }
 
-// decodeEntry reads a conntrack entry and reports whether it came for one of the addresses, or left from one: then its replies
-// go there. The same for a listener and the backend that serves it, as [Table.bindings] has them.
-func decodeEntry(data []byte, gone map[string]bool) (e entry, ends bool, err error) {
-	attrs, err := netlink.UnmarshalAttributes(data)
-	if err != nil {
-		return entry{}, false, err
+// concerned reports whether an entry came for one of the addresses, or left from one: then its replies go there. The same for a listener
+// and the backend that serves it, as [Table.bindings] has them. There may be millions of entries: keys are written over each other
+// in one place, which is returned.
+func concerned(key Value, e *conntrack.Entry, gone map[string]bool) (Value, bool) {
+	original, reply := &e.Original, &e.Reply
+	if gone[string(original.Destination)] || gone[string(reply.Destination)] {
+		return key, true
 	}
-	var original, reply tuple
-	for _, a := range attrs {
-		switch a.Type & nestedWithoutFlag {
-		case attrTupleOriginal:
-			e.original = a.Data
-			original, err = decodeTuple(a.Data)
-		case attrTupleReply:
-			reply, err = decodeTuple(a.Data)
-		case attrID:
-			e.id = a.Data
-		}
-		if err != nil {
-			return entry{}, false, err
-		}
+	if key = vmKey(key[:0], original.Source); gone[string(key)] {
+		return key, true
 	}
-	served := string(Value(original.destination).protocol(original.protocol)) + original.destPort + padding + reply.source + reply.sourcePort + padding
-	ends = gone[original.destination] || gone[reply.destination] || gone[served] || gone[reply.granule()] ||
-		gone[gonePrefix+original.source] || gone[gonePrefix+reply.source]
-	return e, ends, nil
+	if key = vmKey(key[:0], reply.Source); gone[string(key)] {
+		return key, true
+	}
+	if key = granuleKey(key[:0], reply); len(key) > 0 && gone[string(key)] {
+		return key, true
+	}
+	key = append(key[:0], original.Destination...).protocol(original.Protocol)
+	key = append(append(key, original.DestinationPort...), 0, 0)
+	key = append(append(key, reply.Source...), reply.SourcePort...)
+	key = append(key, 0, 0)
+	return key, gone[string(key)]
 }
 
-// granule is where the tuple goes to, as a key of [mapOwners].
-func (t tuple) granule() string {
-	port := t.destPort
-	if t.identifier != "" {
-		port = t.identifier
-	}
-	if len(port) != 2 {
-		return ""
-	}
-	granule := binary.BigEndian.Uint16([]byte(port)) / portmap.Granule * portmap.Granule
-	return t.destination + string(binary.BigEndian.AppendUint16(nil, granule)) + padding
-}
+// vmKey is a VM's private address, as [Table.foreign] has it.
+func vmKey(key Value, private []byte) Value { return append(append(key, gonePrefix...), private...) }
 
-// padding fills a port up to a register.
-const padding = "\x00\x00"
-
-// tuple is one direction of an entry, in network byte order.
-type tuple struct {
-	source, destination, sourcePort, destPort string
-	// identifier is that of an echo request and its reply.
-	identifier string
-	protocol   byte
-}
-
-func decodeTuple(data []byte) (t tuple, err error) {
-	ad, err := netlink.NewAttributeDecoder(data)
-	if err != nil {
-		return tuple{}, err
+// granuleKey is where a tuple goes to, as a key of [mapOwners]; empty without a port.
+func granuleKey(key Value, t *conntrack.Tuple) Value {
+	port := t.DestinationPort
+	if t.Identifier != nil {
+		port = t.Identifier
 	}
-	ad.ByteOrder = binary.BigEndian
-	for ad.Next() {
-		switch ad.Type() {
-		case attrTupleIP:
-			ad.Nested(func(ip *netlink.AttributeDecoder) error {
-				for ip.Next() {
-					switch ip.Type() {
-					case attrSource4, attrSource6:
-						t.source = string(ip.Bytes())
-					case attrDestination4, attrDestination6:
-						t.destination = string(ip.Bytes())
-					}
-				}
-				return nil
-			})
-		case attrTupleProtocol:
-			ad.Nested(func(l4 *netlink.AttributeDecoder) error {
-				for l4.Next() {
-					switch l4.Type() {
-					case attrProtocol:
-						t.protocol = l4.Uint8()
-					case attrSourcePort:
-						t.sourcePort = string(l4.Bytes())
-					case attrDestPort:
-						t.destPort = string(l4.Bytes())
-					case attrIdentifier:
-						t.identifier = string(l4.Bytes())
-					}
-				}
-				return nil
-			})
-		}
+	if port == nil {
+		return key
 	}
-	return t, ad.Err()
+	return append(key, t.Destination...).port(binary.BigEndian.Uint16(port) / portmap.Granule * portmap.Granule)
 }

@@ -1,12 +1,13 @@
 package nft
 
 import (
+	"encoding/binary"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
 
-	"github.com/mdlayher/netlink"
-
+	"github.com/culvertnet/culvert/conntrack"
 	"github.com/culvertnet/culvert/topology"
 )
 
@@ -72,16 +73,51 @@ func TestBackendFlowsEnd(t *testing.T) {
 	}
 }
 
-// FuzzDecodeEntry reads conntrack entries of any content.
-func FuzzDecodeEntry(f *testing.F) {
-	ip, _ := netlink.MarshalAttributes([]netlink.Attribute{{Type: attrDestination4, Data: vipA.AsSlice()}})
-	tuple, _ := netlink.MarshalAttributes([]netlink.Attribute{{Type: netlink.Nested | attrTupleIP, Data: ip}})
-	good, _ := netlink.MarshalAttributes([]netlink.Attribute{{Type: netlink.Nested | attrTupleReply, Data: tuple}, {Type: attrID, Data: []byte{1, 2, 3, 4}}})
-	f.Add(good)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		_, ends, err := decodeEntry(data, map[string]bool{key(vipA): true})
-		if slices.Equal(data, good) && (!ends || err != nil) {
-			t.Errorf("ends %v, %v", ends, err)
+// TestConcerned says of entries whether they are those of something that is gone.
+func TestConcerned(t *testing.T) {
+	port := func(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
+	vm, server, public := vmA.AsSlice(), netip.MustParseAddr("198.51.100.1").AsSlice(), vipA.AsSlice()
+	tcp := conntrack.Entry{
+		Original: conntrack.Tuple{Protocol: 6, Source: vm, Destination: server, SourcePort: port(40000), DestinationPort: port(443)},
+		Reply:    conntrack.Tuple{Protocol: 6, Source: server, Destination: public, SourcePort: port(443), DestinationPort: port(1100)},
+	}
+	ping := conntrack.Entry{
+		Original: conntrack.Tuple{Protocol: 1, Source: vm, Destination: server, Identifier: port(7)},
+		Reply:    conntrack.Tuple{Protocol: 1, Source: server, Destination: public, Identifier: port(1100)},
+	}
+	delivered := conntrack.Entry{
+		Original: conntrack.Tuple{Protocol: 6, Source: server, Destination: public, SourcePort: port(40000), DestinationPort: port(443)},
+		Reply:    conntrack.Tuple{Protocol: 6, Source: vm, Destination: server, SourcePort: port(8443), DestinationPort: port(40000)},
+	}
+	other := conntrack.Entry{Original: conntrack.Tuple{Protocol: 50, Source: server, Destination: server}, Reply: conntrack.Tuple{Protocol: 50, Source: server, Destination: server}}
+	granule := string(Value{}.addr(vipA).port(1088))
+	served := string(Value{}.addr(vipA).protocol(6).port(443).addr(vmA).port(8443))
+	all := map[string]*conntrack.Entry{"tcp": &tcp, "ping": &ping, "delivered": &delivered, "other": &other}
+	for _, test := range []struct {
+		name, key string
+		want      []string
+	}{
+		{"a public address", string(public), []string{"delivered", "ping", "tcp"}},
+		{"a VM", gonePrefix + string(vm), []string{"delivered", "ping", "tcp"}},
+		{"a granule", granule, []string{"ping", "tcp"}},
+		{"another granule", string(Value{}.addr(vipA).port(1152)), nil},
+		{"a backend", served, []string{"delivered"}},
+		{"nothing", "", nil},
+	} {
+		var got []string
+		var key Value
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			var ends bool
+			if key, ends = concerned(key, all[name], map[string]bool{test.key: true}); ends {
+				got = append(got, name)
+			}
 		}
-	})
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s is gone: %q end, want %q", test.name, got, test.want)
+		}
+	}
+	var key Value
+	if n := testing.AllocsPerRun(100, func() { key, _ = concerned(key, &delivered, map[string]bool{"x": true}) }); n > 1 {
+		t.Errorf("%v allocations for each entry", n)
+	}
 }

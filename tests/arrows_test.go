@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 	"trigger":   {"netns"},
 	"confine":   {"netns"},
 	"overlay":   {"config", "portmap", "topology", "netns"},
-	"nft":       {"config", "portmap", "topology", "netns"},
+	"nft":       {"config", "conntrack", "portmap", "topology", "netns"},
 	"ipvs":      {"config", "portmap", "topology", "netns"},
 	"conntrack": {"netns"},
 	"agent":     {"conntrack", "health", "config", "portmap", "topology", "netns", "overlay", "nft", "ipvs", "source", "trigger"},
