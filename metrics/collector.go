@@ -83,6 +83,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	status := c.Status()
 	s.host(status)
 	s.tenants(status)
+	s.probed(status)
 	if c.Link != nil {
 		s.link(c.Link())
 	}

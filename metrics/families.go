@@ -105,4 +105,5 @@ var balancerFamilies = []Family{
 	{"culvert_balancer_backend_weight", Gauge, "The weight that the kernel has for a backend: 0 if it gets no new connections.", backendLabels, perBackend},
 	{"culvert_balancer_asked_packets_total", Counter, "Packets in the middle of a connection that this node did not know and handed to the others.", tenantLabels, perTenant},
 	{"culvert_balancer_backend_state", Gauge, "1 for the state that a backend is in: serving, draining, sick (fails its health check), lost (nothing is heard of its host) or down (its host is); 0 for the others.", []string{"tenant", "balancer", "backend", "state"}, "backends times 5, on a host that balances"},
+	{"culvert_balancer_backend_healthy", Gauge, "Of backends that this host runs and probes: 1 if it passes its health check, 0 if it is sick. With a fleet in files, too, where nodes do not hear of it.", []string{"tenant", "balancer", "backend"}, "backends with a health check, on the host that runs them"},
 }

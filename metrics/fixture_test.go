@@ -74,6 +74,10 @@ func status() daemon.Status {
 		Host: "hv1", Version: "1.2.3", Source: "etcd://etcd1:2379/culvert", Generation: "42 without hv3", Ready: true,
 		Converged: &daemon.Convergence{Generation: "42 without hv3", At: at(10), Took: 1500 * time.Millisecond},
 		Changes:   17, Drift: 3,
+		Probed: []daemon.ProbedBackend{
+			{Backend: topology.BackendID{Tenant: "acme", Balancer: "web", Interface: "vm-a"}, Healthy: true},
+			{Backend: topology.BackendID{Tenant: "acme", Balancer: "dns", Interface: "vm-a"}},
+		},
 		Tenants: []daemon.Tenant{
 			{
 				Name: "acme", State: daemon.Failed, Generation: "41", Looked: at(20), Changed: at(19), Took: 80 * time.Millisecond, Drift: 3,

@@ -27,6 +27,13 @@ func (s *scrape) host(status daemon.Status) {
 	s.put("culvert_drift_repaired_total", float64(status.Drift))
 }
 
+// probed tells what the host's own health checks have come to.
+func (s *scrape) probed(status daemon.Status) {
+	for _, p := range status.Probed {
+		s.put("culvert_balancer_backend_healthy", truth(p.Healthy), p.Backend.Tenant, p.Backend.Balancer, p.Backend.Interface)
+	}
+}
+
 // link tells how the connection to the fleet's source is.
 func (s *scrape) link(l source.Link) {
 	s.put("culvert_source_connected", truth(l.Connected))

@@ -84,6 +84,8 @@ func (k *keeper) rejudge(names map[string]bool, now time.Time) {
 
 // publishVerdicts says what this host has found out, and keeps it.
 func (k *keeper) publishVerdicts() {
+	probed := k.verdicts.probed()
+	k.board.set(func(s *Status) { s.Probed = probed })
 	if c, ok := k.opts.Source.(source.Carrier); ok && k.verdicts.known {
 		c.Publish(k.verdicts.bench.list(k.opts.Name))
 	}

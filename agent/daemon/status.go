@@ -52,8 +52,11 @@ type Status struct {
 	// Lacking is how many of the notes are about what this kernel cannot do, such as load balancing without IPVS.
 	Lacking int `json:"lacking"`
 	// Sick are the backends of the host's tenants that fail their health checks, wherever they run. Never nil.
-	Sick    []SickBackend `json:"sick"`
-	Tenants []Tenant      `json:"tenants"`
+	Sick []SickBackend `json:"sick"`
+	// Probed are the backends whose health checks this host makes, as they run here, by name, and what they have come to, wherever
+	// the fleet comes from. Never nil.
+	Probed  []ProbedBackend `json:"probed"`
+	Tenants []Tenant        `json:"tenants"`
 	// HostDrift are repairs in the host's own namespace.
 	HostDrift *Repair `json:"hostDrift"`
 }
@@ -88,6 +91,13 @@ type SickBackend struct {
 	// Counts is false if the backend gets new flows all the same: too few are healthy (the panic threshold), or the source of the
 	// fleet does not carry verdicts from host to host.
 	Counts bool `json:"counts"`
+}
+
+// ProbedBackend is a backend that this host probes.
+type ProbedBackend struct {
+	Backend topology.BackendID `json:"backend"`
+	// Healthy is true until probes have spoken against it, as they may have to an earlier daemon.
+	Healthy bool `json:"healthy"`
 }
 
 // Incident is an error and when it was met first.
@@ -129,7 +139,7 @@ type board struct {
 }
 
 func newBoard() *board {
-	return &board{status: Status{Notes: []string{}, Tenants: []Tenant{}, Sick: []SickBackend{}}}
+	return &board{status: Status{Notes: []string{}, Tenants: []Tenant{}, Sick: []SickBackend{}, Probed: []ProbedBackend{}}}
 }
 
 func (b *board) set(change func(*Status)) {

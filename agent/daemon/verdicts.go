@@ -190,6 +190,17 @@ func (v *verdicts) probes() map[topology.BackendID]probe {
 	return out
 }
 
+// probed is what the checks of this host have come to, by the backends' names.
+func (v *verdicts) probed() []ProbedBackend {
+	out := make([]ProbedBackend, 0, len(v.checks))
+	for id := range v.checks {
+		_, sick := v.bench[v.self][id]
+		out = append(out, ProbedBackend{id, !sick})
+	}
+	slices.SortFunc(out, func(a, b ProbedBackend) int { return cmp.Compare(a.Backend.String(), b.Backend.String()) })
+	return out
+}
+
 // keep writes the verdicts down for the next daemon, if they have changed.
 func (v *verdicts) keep() error {
 	if v.path == "" || !v.known {

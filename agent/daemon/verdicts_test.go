@@ -271,6 +271,17 @@ func TestVerdictsWithFiles(t *testing.T) {
 		if got := k.sickBackends(); len(got) != 1 || got[0].Counts || len(k.notes) != 2 {
 			t.Errorf("status %+v, notes %q", got, k.notes)
 		}
+		if got := fmt.Sprint(k.board.read().Probed); got != "[{acme/web/vm-a false} {blue/web/vm-z true}]" {
+			t.Errorf("probed here, sick: %s", got)
+		}
+		k.finds(vmA, true, epoch)
+		if got := fmt.Sprint(k.board.read().Probed); got != "[{acme/web/vm-a true} {blue/web/vm-z true}]" {
+			t.Errorf("probed here, well again: %s", got)
+		}
+		k.give(t, strings.ReplaceAll(checkedYAML, ", healthCheck: {protocol: tcp}", ""), "two", epoch)
+		if got := k.board.read().Probed; got == nil || len(got) != 0 {
+			t.Errorf("without checks: %v", got)
+		}
 	}
 	k := desk("hv1")
 	k.give(t, strings.NewReplacer("192.0.2.1, roles: [hypervisor]", "192.0.2.1, roles: [hypervisor, loadbalancer]", "[loadbalancer]", "[hypervisor]").Replace(checkedYAML), "one", epoch)

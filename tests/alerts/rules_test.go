@@ -76,7 +76,8 @@ var troubles = map[string]map[string]value{
 	"CulvertFlowsRefused":        {`culvert_nat_refused_packets_total{tenant="acme"}`: grows(0.1)},
 	"CulvertRedirectsMiss":       {`culvert_redirect_misses_total{tenant="acme"}`: grows(5)},
 	"CulvertNoBackend":           {backend("vm-a", "serving"): becomes(1, 0), backend("vm-a", "draining"): becomes(0, 1)},
-	"CulvertBackendAway":         {backend("vm-b", "draining"): becomes(1, 0), backend("vm-b", "sick"): becomes(0, 1)},
+	"CulvertBackendSick":         {`culvert_balancer_backend_healthy{tenant="acme",balancer="dns",backend="vm-a"}`: becomes(1, 0)},
+	"CulvertBackendLost":         {backend("vm-b", "draining"): becomes(1, 0), backend("vm-b", "lost"): becomes(0, 1)},
 	"CulvertFlood":               {`culvert_dropped_packets_total{tenant="acme",reason="flooded"}`: grows(1000)},
 }
 
