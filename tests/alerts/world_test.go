@@ -81,15 +81,16 @@ func healthy(t *testing.T) world {
 		w[series(t, line[:i], "hv1")] = always(v)
 	}
 	for text, v := range map[string]float64{
-		"culvert_converged":                                                    1,
-		`culvert_tenant_measured{tenant="blue"}`:                               1,
-		`culvert_tenant_state{tenant="acme",state="failed"}`:                   0,
-		`culvert_tenant_waiting_devices{tenant="acme"}`:                        0,
-		`culvert_nat_ports_used{` + claim + `,protocol="tcp"}`:                 500,
-		`culvert_nat_ports_used{` + claim + `,protocol="sctp"}`:                1,
-		`culvert_dropped_packets_total{tenant="acme",reason="no_block"}`:       0,
-		`culvert_dropped_packets_total{tenant="acme",reason="conntrack_full"}`: 0,
-		`culvert_dropped_packets_total{tenant="acme",reason="flooded"}`:        0,
+		"culvert_converged":                                                             1,
+		`culvert_tenant_measured{tenant="blue"}`:                                        1,
+		`culvert_tenant_state{tenant="acme",state="failed"}`:                            0,
+		`culvert_tenant_waiting_devices{tenant="acme"}`:                                 0,
+		`culvert_nat_ports_used{` + claim + `,protocol="tcp"}`:                          500,
+		`culvert_balancer_backend_healthy{tenant="acme",balancer="dns",backend="vm-a"}`: 1,
+		`culvert_nat_ports_used{` + claim + `,protocol="sctp"}`:                         1,
+		`culvert_dropped_packets_total{tenant="acme",reason="no_block"}`:                0,
+		`culvert_dropped_packets_total{tenant="acme",reason="conntrack_full"}`:          0,
+		`culvert_dropped_packets_total{tenant="acme",reason="flooded"}`:                 0,
 	} {
 		w[series(t, text, "hv1")] = always(v)
 	}
