@@ -74,9 +74,10 @@ func (s *stage) onceMeanwhile(c call) error {
 	return nil
 }
 
-// repeat takes turn after turn; the last one begins when the end is asked for, so a failure at the end is one.
+// repeat takes turn after turn; the last one begins when the end is asked for, so a failure at the end is one. It rests for as long as
+// a turn took, or a slow machine would do nothing else, and packets of others would come so late that they are sent again.
 func (b *background) repeat(pause time.Duration, turn func() error) {
-	next := time.NewTicker(pause)
+	next := time.NewTimer(pause)
 	defer next.Stop()
 	for stopped := false; !stopped; {
 		select {
@@ -85,10 +86,12 @@ func (b *background) repeat(pause time.Duration, turn func() error) {
 		case <-next.C:
 		}
 		b.turns.Add(1)
+		began := time.Now()
 		if err := turn(); err != nil {
 			b.failed++
 			b.last = err
 		}
+		next.Reset(max(pause, time.Since(began)))
 	}
 }
 

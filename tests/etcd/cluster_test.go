@@ -43,12 +43,14 @@ func newCluster(t testing.TB, n int, options ...option) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
 	var initial []string
+	var ports ports
 	for i := range n {
-		m := &member{name: fmt.Sprintf("m%d", i), client: freePort(t), peer: freePort(t)}
+		m := &member{name: fmt.Sprintf("m%d", i), client: ports.draw(t), peer: ports.draw(t)}
 		m.gate, m.front = newGate(t, m.peer), newGate(t, m.client)
 		initial = append(initial, fmt.Sprintf("%s=http://%s", m.name, m.gate.address))
 		c.members = append(c.members, m)
 	}
+	ports.free()
 	for _, m := range c.members {
 		config := embed.NewConfig()
 		config.Name, config.Dir = m.name, filepath.Join(t.TempDir(), m.name)
@@ -80,14 +82,23 @@ func newCluster(t testing.TB, n int, options ...option) *cluster {
 
 func urls(scheme, address string) []url.URL { return []url.URL{{Scheme: scheme, Host: address}} }
 
-func freePort(t testing.TB) string {
+// ports are held until all are drawn: one that is free again may be drawn twice.
+type ports []net.Listener
+
+func (p *ports) draw(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
+	*p = append(*p, l)
 	return l.Addr().String()
+}
+
+func (p ports) free() {
+	for _, l := range p {
+		_ = l.Close()
+	}
 }
 
 // launch starts the member and does not wait until it serves.

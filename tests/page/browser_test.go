@@ -54,7 +54,7 @@ func (b *browser) run(words ...string) string {
 		"--user-data-dir=" + b.profile, "--no-first-run", "--disable-extensions",
 		// It shall talk to nobody else.
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-pings",
-		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.*",
 	}, words...)...)
 	cmd.Env = append(os.Environ(), "HOME="+b.profile, "XDG_RUNTIME_DIR="+b.profile)
 	cmd.WaitDelay = 5 * time.Second
