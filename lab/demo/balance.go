@@ -64,7 +64,7 @@ func playBalancer(ctx context.Context, out io.Writer, tools Tools, labName strin
 	}
 	b := &balance{stage: s, full: full, finish: make(chan struct{})}
 	defer func() { err = errors.Join(err, b.close()) }()
-	if b.certificate, b.trust, err = newCertificate(public); err != nil {
+	if b.certificate, b.trust, err = users.Certificate(public); err != nil {
 		return err
 	}
 	return b.play(ctx)

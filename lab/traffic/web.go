@@ -1,16 +1,11 @@
 package traffic
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
@@ -37,7 +32,7 @@ func ServeWeb(ns *netns.NS, addr netip.AddrPort, secure bool, status int) (*Web,
 		return nil, fmt.Errorf("serve %s in %s: %w", addr, ns.Name(), err)
 	}
 	if secure {
-		certificate, err := ownCertificate()
+		certificate, _, err := Certificate(addr.Addr())
 		if err != nil {
 			return nil, errors.Join(err, listener.Close())
 		}
@@ -58,16 +53,4 @@ func (w *Web) Close() error {
 		err = errors.Join(err, ended)
 	}
 	return err
-}
-
-// ownCertificate makes a certificate that nobody vouches for.
-func ownCertificate() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	now := time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour)}
-	text, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	return tls.Certificate{Certificate: [][]byte{text}, PrivateKey: key}, err
 }

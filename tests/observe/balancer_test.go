@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/culvertnet/culvert/lab/live"
 	"github.com/culvertnet/culvert/lab/traffic"
@@ -39,22 +38,10 @@ func TestBalancer(t *testing.T) {
 	}
 	r := newRig(t, balancerFleet, "lb1")
 	for vm, address := range map[string]string{"acme/vm-a": "10.0.0.12", "acme/vm-b": "10.0.0.13"} {
-		server, err := traffic.Serve(r.open(vm), traffic.TCP, netip.MustParseAddrPort(address+":8443"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = server.Close() })
+		r.serve(vm, traffic.TCP, address+":8443")
 	}
 	const flows = 30
-	filled := traffic.Fill(t.Context(), r.open("server"), traffic.TCP, netip.MustParseAddrPort("45.86.152.30:443"), traffic.Attempt{
-		Flows: flows, Patience: 10 * time.Second * time.Duration(live.Patience()),
-	})
-	for _, f := range filled.Flows {
-		t.Cleanup(func() { _ = f.Close() })
-	}
-	if len(filled.Flows) != flows {
-		t.Fatalf("%d of %d flows: %+v", len(filled.Flows), flows, filled)
-	}
+	r.connect("server", traffic.TCP, netip.MustParseAddrPort("45.86.152.30:443"), flows)
 	// The kernel adds its counters up every two seconds (ip_vs_est.c).
 	r.eventually("IPVS has counted", func() error {
 		counted, err := r.ipvs()

@@ -9,9 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/culvertnet/culvert/lab/live"
 	"github.com/culvertnet/culvert/lab/traffic"
 )
 
@@ -98,38 +96,12 @@ func (r *rig) drift() {
 	r.page("/healthz", "ok\n")
 }
 
-// page looks for texts on a page.
-func (r *rig) page(path string, want ...string) {
-	r.Helper()
-	text, err := r.get(path)
-	if err != nil {
-		r.Fatal(err)
-	}
-	for _, w := range want {
-		if !strings.Contains(text, w) {
-			r.Errorf("%s lacks %q:\n%s", path, w, text)
-		}
-	}
-}
-
-// fill opens flows from a VM to a port of the server, which it returns, and keeps them open until the test ends. It opens one after the
-// other: two that look for a port at the same moment may choose the same, and the packet of one is lost.
+// fill opens flows from a VM to a port of the server, which it returns.
 func (r *rig) fill(vm string, network traffic.Network, flows int) netip.AddrPort {
 	r.Helper()
-	server, err := traffic.Serve(r.open("server"), network, netip.MustParseAddrPort("198.51.100.1:0"))
-	if err != nil {
-		r.Fatal(err)
-	}
-	r.Cleanup(func() { _ = server.Close() })
-	const patience = 10 * time.Second
-	filled := traffic.Fill(r.Context(), r.open(vm), network, server.Addr(), traffic.Attempt{Flows: flows, Parallel: 1, Patience: patience * time.Duration(live.Patience())})
-	for _, f := range filled.Flows {
-		r.Cleanup(func() { _ = f.Close() })
-	}
-	if len(filled.Flows) != flows {
-		r.Fatalf("%s: %d of %d flows, %d refused, %d without an answer: %v", vm, len(filled.Flows), flows, filled.Refused, filled.Timeout, filled.Other)
-	}
-	return server.Addr()
+	to := r.serve("server", network, "198.51.100.1:0")
+	r.connect(vm, network, to, flows)
+	return to
 }
 
 // insist sends packets of one more flow, which finds no port.

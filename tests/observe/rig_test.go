@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/lab/live"
+	"github.com/culvertnet/culvert/lab/traffic"
 	"github.com/culvertnet/culvert/metrics"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/portmap"
@@ -139,6 +141,20 @@ func (r *rig) get(path string) (string, error) {
 	return string(body), err
 }
 
+// page looks for texts on a page.
+func (r *rig) page(path string, want ...string) {
+	r.Helper()
+	text, err := r.get(path)
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, w := range want {
+		if !strings.Contains(text, w) {
+			r.Errorf("%s lacks %q:\n%s", path, w, text)
+		}
+	}
+}
+
 // scrape returns the values of all series, by name with labels as it is written.
 func (r *rig) scrape() (map[string]float64, error) {
 	text, err := r.get("/metrics")
@@ -174,6 +190,31 @@ func (r *rig) tool(node string, words ...string) (string, error) {
 		return "", fmt.Errorf("%s in %s: %w: %s", strings.Join(words, " "), name, err, &complaint)
 	}
 	return string(out), nil
+}
+
+// serve answers at an address of a node until the test ends. It returns the address with its port.
+func (r *rig) serve(node string, network traffic.Network, at string) netip.AddrPort {
+	r.Helper()
+	server, err := traffic.Serve(r.open(node), network, netip.MustParseAddrPort(at))
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { _ = server.Close() })
+	return server.Addr()
+}
+
+// connect opens flows from a node and keeps them open until the test ends. It opens one after the other: two that look for a port at the
+// same moment may choose the same, and the packet of one is lost.
+func (r *rig) connect(node string, network traffic.Network, to netip.AddrPort, flows int) {
+	r.Helper()
+	const patience = 10 * time.Second
+	filled := traffic.Fill(r.Context(), r.open(node), network, to, traffic.Attempt{Flows: flows, Parallel: 1, Patience: patience * time.Duration(live.Patience())})
+	for _, f := range filled.Flows {
+		r.Cleanup(func() { _ = f.Close() })
+	}
+	if len(filled.Flows) != flows {
+		r.Fatalf("%s: %d of %d flows, %d refused, %d without an answer: %v", node, len(filled.Flows), flows, filled.Refused, filled.Timeout, filled.Other)
+	}
 }
 
 // eventually repeats a check until it holds.
