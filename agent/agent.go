@@ -2,7 +2,6 @@ package agent
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -87,7 +86,11 @@ func (a *Agent) Plan(fleet *config.Fleet, lock *portmap.Lock) (Plan, error) {
 
 // PlanHost compares the kernel with what the host must hold. It changes no more than [Agent.Plan].
 func (a *Agent) PlanHost(host topology.Host) (Plan, error) {
-	return a.plan(host, host.Tenants, a.kernel.Observe)
+	links, facts, err := a.kernel.Compare(host)
+	if err != nil {
+		return Plan{}, fmt.Errorf("host %s: %w", a.name, err)
+	}
+	return a.plan(host, host.Tenants, links, facts)
 }
 
 // PlanOnly compares what is of the named tenants, and the host's own rules. A name that is no tenant's of the host is of one
@@ -103,30 +106,22 @@ func (a *Agent) PlanOnly(host topology.Host, names []string) (Plan, error) {
 	for i, name := range names {
 		places[i] = overlay.Place(topology.NamespacePrefix + name)
 	}
-	return a.plan(host, tenants, func(underlay netip.Addr) (overlay.Observed, error) {
-		return a.kernel.ObserveOnly(underlay, places)
-	})
+	part := host
+	part.Tenants = tenants
+	links, facts, err := a.kernel.CompareOnly(part, places)
+	if err != nil {
+		return Plan{}, fmt.Errorf("host %s: %w", a.name, err)
+	}
+	return a.plan(host, tenants, links, facts)
 }
 
 // Cleanup plans the removal of everything that is ours on the host, whatever the fleet says. VM devices go back to the
 // host's namespace.
 func (a *Agent) Cleanup() (Plan, error) { return a.PlanHost(topology.Host{Name: a.name}) }
 
-// plan compares some tenants of the host, which observe reads, and the host's own rules.
-func (a *Agent) plan(host topology.Host, tenants []topology.Tenant, observe func(underlay netip.Addr) (overlay.Observed, error)) (Plan, error) {
-	observed, err := observe(host.Underlay)
-	if err != nil {
-		return Plan{}, err
-	}
-	desired := overlay.State{}
-	if host.Underlay.IsValid() {
-		host := host
-		host.Tenants = tenants
-		if desired, err = overlay.Desired(host, observed.Facts); err != nil {
-			return Plan{}, fmt.Errorf("host %s: %w", a.name, err)
-		}
-	}
-	plan := Plan{Host: a.name, Overlay: overlay.Diff(observed, desired), Facts: observed.Facts}
+// plan goes on with the rules of some tenants of the host, and of the host itself.
+func (a *Agent) plan(host topology.Host, tenants []topology.Tenant, links overlay.Plan, facts overlay.Facts) (plan Plan, err error) {
+	plan = Plan{Host: a.name, Overlay: links, Facts: facts}
 	if plan.Guard, plan.unguarded, err = a.guard(host); err != nil {
 		return plan, err
 	}

@@ -80,6 +80,32 @@ var forwardingIPv6 = Sysctl{Path: "net/ipv6/conf/all/forwarding", Value: "1", at
 
 // Desired computes what the host's kernel should hold. It fails if the underlay address is on no device.
 func Desired(host topology.Host, facts Facts) (State, error) {
+	w, err := newWanted(host, facts)
+	if err != nil {
+		return nil, err
+	}
+	state := State{}
+	for _, t := range host.Tenants {
+		if state[Place(t.Namespace())], err = w.tenant(t); err != nil {
+			return nil, err
+		}
+	}
+	state[HostPlace] = w.ownPart()
+	return state, nil
+}
+
+// wanted computes what a host's kernel should hold, one tenant after the other.
+type wanted struct {
+	host  topology.Host
+	facts Facts
+	mtu   int
+	// own is what the tenants so far need in the host's own namespace; edge says that one of them is to be reached from outside, edge6
+	// with IPv6.
+	own         []Object
+	edge, edge6 bool
+}
+
+func newWanted(host topology.Host, facts Facts) (*wanted, error) {
 	if facts.Underlay == "" {
 		return nil, fmt.Errorf("no device of this host has the underlay address %s; assign it, or correct the host's underlay in the fleet", host.Underlay)
 	}
@@ -87,39 +113,43 @@ func Desired(host topology.Host, facts Facts) (State, error) {
 	if mtu < 1280 {
 		return nil, fmt.Errorf("underlay device %s has MTU %d: too small for IPv6 inside VXLAN; raise it to %d at least", facts.Underlay, facts.UnderlayMTU, 1280+facts.UnderlayMTU-mtu)
 	}
-	state := State{HostPlace: nil}
-	edge, edge6 := false, false
-	for _, t := range host.Tenants {
-		if err := checkDevices(host, t, facts); err != nil {
-			return nil, err
-		}
-		p := Place(t.Namespace())
-		state[HostPlace] = append(state[HostPlace], Namespace{Name: string(p)})
-		b := builder{tenant: t, mtu: mtu}
-		b.common(host.Underlay, host.Port)
-		if t.Hypervisor {
-			b.hypervisor()
-			b.timeouts()
-		}
-		if t.Balancer {
-			b.node()
-		}
-		b.outside()
-		if t.Edge {
-			edge = true
-			edge6 = edge6 || len(t.Publics(false)) > 0
-			b.edge()
-		}
-		state[p] = b.objects
-		state[HostPlace] = append(state[HostPlace], b.host...)
+	return &wanted{host: host, facts: facts, mtu: mtu}, nil
+}
+
+// tenant returns what the tenant's namespace should hold.
+func (w *wanted) tenant(t topology.Tenant) ([]Object, error) {
+	if err := checkDevices(w.host, t, w.facts); err != nil {
+		return nil, err
 	}
-	if edge {
-		state[HostPlace] = append(state[HostPlace], sysctls(edgeSysctls(host.Uplink)[:1])...)
+	b := builder{tenant: t, mtu: w.mtu}
+	b.common(w.host.Underlay, w.host.Port)
+	if t.Hypervisor {
+		b.hypervisor()
+		b.timeouts()
 	}
-	if edge6 {
-		state[HostPlace] = append(state[HostPlace], forwardingIPv6)
+	if t.Balancer {
+		b.node()
 	}
-	return state, nil
+	b.outside()
+	if t.Edge {
+		w.edge = true
+		w.edge6 = w.edge6 || len(t.Publics(false)) > 0
+		b.edge()
+	}
+	w.own = append(append(w.own, Namespace{Name: t.Namespace()}), b.host...)
+	return b.objects, nil
+}
+
+// ownPart is what the host's own namespace should hold for the tenants.
+func (w *wanted) ownPart() []Object {
+	out := w.own
+	if w.edge {
+		out = append(out, sysctls(edgeSysctls(w.host.Uplink)[:1])...)
+	}
+	if w.edge6 {
+		out = append(out, forwardingIPv6)
+	}
+	return out
 }
 
 // checkDevices refuses VM devices that would take the host off the net, or a device of ours off its name.

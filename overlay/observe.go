@@ -28,35 +28,49 @@ func (k *Kernel) Observe(underlay netip.Addr) (Observed, error) {
 	if err != nil {
 		return Observed{}, err
 	}
-	out, err := k.observe(underlay, names, false)
+	out, err := k.observe(underlay, names, false, takeAll)
 	return out, errors.Join(err, k.leave())
 }
 
-// ObserveOnly reads the tenant namespaces of the given names and what belongs to them in the host's own. Nothing is said of the
-// others; the facts are complete.
-func (k *Kernel) ObserveOnly(underlay netip.Addr, places []Place) (Observed, error) {
+// take is told of the host's facts, and of each place's objects; those that it returns are part of what was observed.
+type take struct {
+	facts func(Facts) error
+	place func(Place, []Object) ([]Object, error)
+}
+
+// takeAll keeps everything.
+var takeAll = take{func(Facts) error { return nil }, func(_ Place, objects []Object) ([]Object, error) { return objects, nil }}
+
+// existing are the names of the places' namespaces that there are.
+func (k *Kernel) existing(places []Place) ([]string, error) {
 	var names []string
 	for _, p := range places {
 		name := k.prefix + string(p)
 		there, err := netns.Exists(name)
 		if err != nil {
-			return Observed{}, err
+			return nil, err
 		}
 		if there {
 			names = append(names, name)
 		}
 	}
-	out, err := k.observe(underlay, names, true)
-	return out, errors.Join(err, k.leave())
+	return names, nil
 }
 
-func (k *Kernel) observe(underlay netip.Addr, names []string, only bool) (Observed, error) {
+func (k *Kernel) observe(underlay netip.Addr, names []string, only bool, take take) (Observed, error) {
 	root, err := k.at(HostPlace)
 	if err != nil {
 		return Observed{}, err
 	}
 	host := observer{handle: root, paired: make(map[string]bool), only: only}
 	host.readLinks()
+	facts := host.facts(underlay)
+	if host.err != nil {
+		return Observed{}, fmt.Errorf("observe the host's namespace: %w", host.err)
+	}
+	if err := take.facts(facts); err != nil {
+		return Observed{}, err
+	}
 	state := State{}
 	for _, name := range names {
 		place := Place(strings.TrimPrefix(name, k.prefix))
@@ -73,7 +87,9 @@ func (k *Kernel) observe(underlay netip.Addr, names []string, only bool) (Observ
 			if o.err != nil {
 				return Observed{}, fmt.Errorf("observe %s: %w", place, o.err)
 			}
-			state[place] = o.objects
+			if state[place], err = take.place(place, o.objects); err != nil {
+				return Observed{}, err
+			}
 			if o.loDown {
 				ns.flaw = flawLo
 			}
@@ -81,7 +97,6 @@ func (k *Kernel) observe(underlay netip.Addr, names []string, only bool) (Observ
 		host.add(ns)
 	}
 	host.host()
-	facts := host.facts(underlay)
 	if host.err != nil {
 		return Observed{}, fmt.Errorf("observe the host's namespace: %w", host.err)
 	}
