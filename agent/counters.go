@@ -14,7 +14,7 @@ import (
 )
 
 // Counters reads the named counters of all tenants on the host: by tenant, then by table family and name, as in
-// "netdev/redirected". Packets and bytes count from when the counter was made. Conntrack's own statistics are among them:
+// "netdev/redirected"; what was sent on to the host hv2 alone is "netdev/redirected/hv2". Packets and bytes count from when the counter was made. Conntrack's own statistics are among them:
 // "conntrack/insert_failed" and "conntrack/drop" are where every packet of a source that has used up its ports shows.
 func Counters(prefix string) (map[string]map[string]nft.Count, error) {
 	prefix += topology.NamespacePrefix
@@ -31,7 +31,12 @@ func Counters(prefix string) (map[string]map[string]nft.Count, error) {
 		if err != nil {
 			return nil, err
 		}
-		counters, err := CountersAndConntrack(ns)
+		counters, byPeer, err := TenantCounters(ns)
+		for counter, peers := range byPeer {
+			for peer, n := range peers {
+				counters[counter+"/"+peer] = n
+			}
+		}
 		if err := errors.Join(err, ns.Close()); err != nil {
 			return nil, fmt.Errorf("read the counters of %s: %w", name, err)
 		}
@@ -40,13 +45,20 @@ func Counters(prefix string) (map[string]map[string]nft.Count, error) {
 	return out, nil
 }
 
-// CountersAndConntrack reads the named counters of one namespace, and conntrack's own.
-func CountersAndConntrack(ns *netns.NS) (map[string]nft.Count, error) {
-	counters, err := CountersIn(ns)
+// TenantCounters reads the named counters of one namespace, and conntrack's own, and by peer what was sent on ([nft.Conn.CountersByPeer]).
+func TenantCounters(ns *netns.NS) (counters map[string]nft.Count, byPeer map[string]map[string]nft.Count, err error) {
+	conn, err := nft.Dial(ns)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return counters, conntrack(ns, counters)
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if counters, err = conn.Counters(); err != nil {
+		return nil, nil, err
+	}
+	if byPeer, err = conn.CountersByPeer(); err != nil {
+		return counters, nil, err
+	}
+	return counters, byPeer, conntrack(ns, counters)
 }
 
 // CountersIn reads the named counters of one namespace, by table family and name.

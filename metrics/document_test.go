@@ -29,8 +29,8 @@ The process's own metrics (` + "`process_*`, `go_*`" + `) are there too.
 - **Who knows what.** Ports, flows and conntrack entries are known to the host that has them, load balancers' connections to each node: add up over hosts.
 - **Counters** are the kernel's and outlive the daemon. They begin at 0 again when a namespace or a table was made anew (a reboot, or somebody's ` + "`nft flush ruleset`" + `);
   those of the daemon itself (changes, drift) when it starts, those of a backend when IPVS gets it anew. ` + "`rate()` and `increase()`" + ` see a reset, and miss what was counted between the last scrape and then.
-- **Series.** All labels are names of the fleet or one of a few words. A tenant with a NAT gateway and one claimant has up to 45 series on a host, every further claimant one for each of its addresses and two more for each protocol of its flows. 1 000 tenants are at most
-  46 000 series, 3.1 MB in plain text and 0.17 MB as scrapers ask for it.
+- **Series.** All labels are names of the fleet or one of a few words. A tenant with a NAT gateway and one claimant has up to 42 series on a host and three for every other host that can own ports or virtual IPs, every further claimant one for each of its addresses and two more for each protocol of its flows. 1 000 tenants are at most
+  46 000 series with one peer each, 3.1 MB in plain text and 0.17 MB as scrapers ask for it.
 
 `
 

@@ -25,6 +25,7 @@ type Family struct {
 const (
 	one         = "1"
 	perTenant   = "tenants"
+	perPeer     = "tenants times their other hypervisors and nodes"
 	perClaim    = "the host's claimants, times the public addresses that they have ports of"
 	perProtocol = "as before, times 4"
 	perListener = "listeners, on a host that balances"
@@ -33,6 +34,7 @@ const (
 
 var (
 	tenantLabels   = []string{"tenant"}
+	peerLabels     = []string{"tenant", "peer"}
 	claimLabels    = []string{"tenant", "address", "claimant"}
 	useLabels      = slices.Concat(claimLabels, []string{"protocol"})
 	listenerLabels = []string{"tenant", "balancer", "listener"}
@@ -78,9 +80,9 @@ var tenantFamilies = []Family{
 	{"culvert_conntrack_insert_failed_total", Counter, "Packets whose new entry met another: a source that has used up its ports, or two packets of one flow at once.", tenantLabels, perTenant},
 	{"culvert_conntrack_dropped_total", Counter, "Packets that conntrack dropped, a full table's included.", tenantLabels, perTenant},
 	{"culvert_dropped_packets_total", Counter, "Packets that the tenant's rules dropped, refused or reset; the reasons are the counters in ruleset.md.", []string{"tenant", "reason"}, "tenants times 25, usually times 20"},
-	{"culvert_redirected_packets_total", Counter, "Packets for other hosts' ports or virtual IPs, sent on to their owners.", tenantLabels, perTenant},
-	{"culvert_redirected_bytes_total", Counter, "Bytes of them.", tenantLabels, perTenant},
-	{"culvert_reassembled_packets_total", Counter, "Datagrams for other hosts' ports that came in fragments, sent on; not among those above.", tenantLabels, perTenant},
+	{"culvert_redirected_packets_total", Counter, "Packets for a peer's ports or virtual IPs that landed on this host and were sent on to it.", peerLabels, perPeer},
+	{"culvert_redirected_bytes_total", Counter, "Bytes of them.", peerLabels, perPeer},
+	{"culvert_reassembled_packets_total", Counter, "Datagrams for a peer's ports that came in fragments and were sent on to it; not among those above.", peerLabels, perPeer},
 	{"culvert_redirect_misses_total", Counter, "Packets that another host redirected to this one and that belong to no flow here, dropped: the hosts' maps differ, or they are late.", tenantLabels, perTenant},
 }
 

@@ -108,6 +108,10 @@ func reading(host topology.Host) *measure.Reading {
 					"ip/spoofed": {Packets: 9}, "ip6/spoofed": {Packets: 10}, "arp/spoofed": {Packets: 11},
 					"conntrack/insert_failed": {Packets: 12}, "conntrack/drop": {Packets: 13},
 				},
+				ByPeer: map[string]map[string]nft.Count{
+					"netdev/redirected": {"hv2": {Packets: 990, Bytes: 63_000}, "lb1": {Packets: 10, Bytes: 1000}},
+					"ip/reassembled":    {"hv2": {Packets: 5}, "lb1": {}},
+				},
 				Claims: []measure.Claim{{
 					Claimant: portmap.Claimant{Host: "hv1"}, Address: netip.MustParseAddr("45.86.152.23"), Ports: 1024, Retired: 64,
 					Used: map[measure.Protocol]measure.Use{measure.TCP: {Ports: 900, Retired: 3, Flows: 1200}, measure.SCTP: {Ports: 1, Flows: 1}},

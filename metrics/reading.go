@@ -24,6 +24,7 @@ func (s *scrape) reading(r *measure.Reading, host *topology.Host) {
 		s.put("culvert_tenant_measured", truth(t.Err == nil), t.Name)
 		s.conntrack(t)
 		s.counters(t.Name, t.Counters)
+		s.byPeer(t.Name, t.ByPeer)
 		for _, c := range t.Claims {
 			s.claim(t.Name, c)
 		}
@@ -50,15 +51,23 @@ func (s *scrape) counters(tenant string, counters map[string]nft.Count) {
 		if metric, ok := named[name]; ok {
 			sums[metric] += float64(n.Packets)
 		}
-		if name == "redirected" {
-			sums["culvert_redirected_bytes_total"] += float64(n.Bytes)
-		}
 	}
 	for metric, n := range sums {
 		s.put(metric, n, tenant)
 	}
 	for reason, n := range dropped(counters) {
 		s.put("culvert_dropped_packets_total", n, tenant, reason)
+	}
+}
+
+// byPeer tells what was sent on to each peer. The counters themselves are not told: they are the sums.
+func (s *scrape) byPeer(tenant string, counters map[string]map[string]nft.Count) {
+	for peer, n := range counters["netdev/redirected"] {
+		s.put("culvert_redirected_packets_total", float64(n.Packets), tenant, peer)
+		s.put("culvert_redirected_bytes_total", float64(n.Bytes), tenant, peer)
+	}
+	for peer, n := range counters["ip/reassembled"] {
+		s.put("culvert_reassembled_packets_total", float64(n.Packets), tenant, peer)
 	}
 }
 
@@ -77,8 +86,6 @@ func dropped(counters map[string]nft.Count) map[string]float64 {
 var named = map[string]string{
 	"insert_failed": "culvert_conntrack_insert_failed_total",
 	"drop":          "culvert_conntrack_dropped_total",
-	"redirected":    "culvert_redirected_packets_total",
-	"reassembled":   "culvert_reassembled_packets_total",
 	"second_hand":   "culvert_redirect_misses_total",
 	"exhausted":     "culvert_nat_refused_packets_total",
 	"asked":         "culvert_balancer_asked_packets_total",

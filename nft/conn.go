@@ -152,7 +152,7 @@ func (c *Conn) table(t *nftables.Table) (Table, error) {
 		return out, err
 	}
 	for _, s := range sets {
-		set := Set{Name: s.Name, Key: typeOf(s.KeyType), Range: s.DataInterval, size: int(s.Size), Elements: make(map[string]string)}
+		set := Set{Name: s.Name, Key: typeOf(s.KeyType), Range: s.DataInterval, Counted: s.Name == setPeers, size: int(s.Size), Elements: make(map[string]string)}
 		if s.IsMap {
 			set.Data = typeOf(s.DataType)
 		}
@@ -166,7 +166,11 @@ func (c *Conn) table(t *nftables.Table) (Table, error) {
 			return out, fmt.Errorf("read set %s: %w", s.Name, err)
 		}
 		for _, e := range elements {
-			set.Elements[string(e.Key)] = string(e.Val)
+			value := string(e.Val)
+			if set.Counted {
+				value = e.Comment
+			}
+			set.Elements[string(e.Key)] = value
 		}
 		out.Sets = append(out.Sets, set)
 	}

@@ -46,8 +46,8 @@ func TestDigestCoversTheBytecode(t *testing.T) {
 		"another text":     rule(IPv4Family, says(text+" ", load, equal(1, 0, 0, 0))),
 		"an instruction":   rule(IPv4Family, says(text, load, equal(1, 0, 0, 0), load)),
 		"another order":    rule(IPv4Family, says(text, equal(1, 0, 0, 0), load)),
-		"another device":   rule(NetdevFamily, redirect("x", 2, mapOwners, Redirected, "vx100")),
-		"and its sibling":  rule(NetdevFamily, redirect("x", 2, mapOwners, Redirected, "vx101")),
+		"another device":   rule(NetdevFamily, (&builder{vx: "vx100"}).fwd(IPv4Family, "meta mark", loadMark(reg2))),
+		"and its sibling":  rule(NetdevFamily, (&builder{vx: "vx101"}).fwd(IPv4Family, "meta mark", loadMark(reg2))),
 		"another register": rule(NetdevFamily, statement{text: text, expressions: []expression{forward{deviceRegister: 1, address: 2}}}),
 		"another family":   rule(NetdevFamily, statement{text: text, expressions: []expression{forward{deviceRegister: 1, address: 2, ipv6: true}}}),
 		"a write":          rule(IPv6Family, statement{text: text, expressions: []expression{write{sourceField(IPv6Family)}}}),
@@ -88,7 +88,7 @@ func TestRegisters(t *testing.T) {
 func TestNotes(t *testing.T) {
 	for _, r := range []Rule{
 		rule(IPv4Family, drop()),
-		rule(NetdevFamily, redirect("th dport", 2, mapOwners, Redirected, "vx16777215")),
+		rule(NetdevFamily, (&builder{vx: "vx16777215"}).fwd(IPv4Family, "meta mark", loadMark(reg2))),
 		rule(IPv4Family, says(strings.Repeat("long ", 100)), drop()),
 	} {
 		data := r.notes(4711)

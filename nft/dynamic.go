@@ -12,9 +12,12 @@ import (
 // dynamic reports whether packets put the elements in: they are neither wanted nor observed.
 func (s Set) dynamic() bool { return s.Timeout > 0 }
 
-// dynamics are the lines of a dynamic set in nft's words.
-func (s Set) dynamics() string {
-	if !s.dynamic() {
+// flavour are the lines in nft's words that a dynamic set has, or one that counts.
+func (s Set) flavour() string {
+	switch {
+	case s.Counted:
+		return "\t\tcounter\n"
+	case !s.dynamic():
 		return ""
 	}
 	return fmt.Sprintf("\t\tflags dynamic,timeout\n\t\ttimeout %s\n", s.Timeout)

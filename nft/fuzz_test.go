@@ -66,6 +66,6 @@ func FuzzDecodeChain(f *testing.F) {
 
 func FuzzDecodeNotes(f *testing.F) {
 	f.Add(rule(IPv4Family, drop()).notes(0))
-	f.Add(rule(NetdevFamily, redirect("th dport", 2, mapOwners, Redirected, "vx100")).notes(7))
+	f.Add(rule(NetdevFamily, (&builder{vx: "vx100"}).fwd(IPv4Family, "meta mark", loadMark(reg2))).notes(7))
 	f.Fuzz(func(_ *testing.T, data []byte) { decodeNotes(data) })
 }

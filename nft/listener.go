@@ -90,8 +90,8 @@ func (b *builder) listenerNodes() []Set {
 	return []Set{sockets, pings}
 }
 
-// toNode hands what is for a listener on an address of the NAT gateway to a node, by what of the packet send makes of the key.
-func (b *builder) toNode(f Family, send func(lookup) statement) []Rule {
+// toNode hands what is for a listener on an address of the NAT gateway to a node, by way of a chain that sends on.
+func (b *builder) toNode(f Family, next string) []Rule {
 	if !b.handsOver() {
 		return nil
 	}
@@ -99,49 +99,19 @@ func (b *builder) toNode(f Family, send func(lookup) statement) []Rule {
 	if f == NetdevFamily {
 		first = all(isIPv4())
 	}
+	socket := lookup{"ip daddr . ip protocol . th dport", socketOf(2, network(9, 1, reg1Field2)), mapListenerNodes}
+	about := lookup{"ip daddr . @th,136,8 . @th,224,16", socketOf(28, transport(17, 1, reg1Field2)), mapListenerNodes}
 	return []Rule{
-		rule(f, all(first, protocol(setPorted), send(lookup{"ip daddr . ip protocol . th dport", socketOf(2, network(9, 1, reg1Field2)), mapListenerNodes}))...),
-		rule(f, all(first, icmp("echo-request", icmpEchoRequest), send(lookup{"ip daddr", []expr.Any{network(16, 4, reg1)}, mapAddressNodes}))...),
+		rule(f, all(first, protocol(setPorted), socket.mark(), goTo(next))...),
+		rule(f, all(first, icmp("echo-request", icmpEchoRequest), lookup{"ip daddr", []expr.Any{network(16, 4, reg1)}, mapAddressNodes}.mark(), goTo(next))...),
 		// An error is about a packet that a backend sent from the listener.
-		rule(f, all(first, aboutPort(), send(lookup{"ip daddr . @th,136,8 . @th,224,16", socketOf(28, transport(17, 1, reg1Field2)), mapListenerNodes}))...),
+		rule(f, all(first, aboutPort(), about.mark(), goTo(next))...),
 	}
 }
 
 // socketOf loads the destination, a protocol and the port at an offset of the transport header, as a key.
 func socketOf(port uint32, protocol *expr.Payload) []expr.Any {
 	return []expr.Any{network(16, 4, reg1), protocol, transport(port, 2, reg1Field3)}
-}
-
-// lookup is how a packet's next host is found: a key in register 1 and what it is in words, and the map.
-type lookup struct {
-	text string
-	key  []expr.Any
-	in   string
-}
-
-// find brings the address into register 2 and counts; a key that the map lacks ends the rule before.
-func (l lookup) find(hits Counter) []expression {
-	return says("", append(l.key,
-		&expr.Lookup{SourceRegister: reg1, DestRegister: reg2, IsDestRegSet: true, SetName: l.in},
-		&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: hits.Name})...).expressions
-}
-
-// counter name "redirected" fwd ip to KEY map @MAP device DEVICE
-func (b *builder) sendOn(l lookup) statement {
-	return statement{
-		text:        fmt.Sprintf("counter name %q fwd ip to %s map @%s device %q", Redirected.Name, l.text, l.in, b.vx),
-		expressions: append(l.find(Redirected), loadIndex{b.vx, reg3}, forward{deviceRegister: reg3, address: reg2}),
-	}
-}
-
-// counter name "reassembled" dup to KEY map @MAP device DEVICE drop
-func (b *builder) sendWhole(l lookup) statement {
-	s := statement{
-		text:        fmt.Sprintf("counter name %q dup to %s map @%s device %q drop", Reassembled.Name, l.text, l.in, b.vx),
-		expressions: append(l.find(Reassembled), loadIndex{b.vx, reg3}, plain{&expr.Dup{RegAddr: reg2, RegDev: reg3, IsRegDevSet: true}}),
-	}
-	s.expressions = append(s.expressions, drop().expressions...)
-	return s
 }
 
 // word is the register of four bytes that a field of a key lies in, counted in words from register 1.

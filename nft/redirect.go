@@ -56,7 +56,7 @@ func (b *builder) netdev() Table {
 		return t
 	}
 	t.Counters = append(t.Counters, Redirected)
-	t.Sets = append(t.Sets, b.edges())
+	t.Sets = append(t.Sets, b.edges(), b.peers())
 	if b.t.NAT != nil {
 		t.Sets = append(t.Sets, ported(), icmpErrors(), b.owners())
 	}
@@ -74,6 +74,13 @@ func (b *builder) netdev() Table {
 		ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSource(setInsiders), isIPv4(), source(IPv4Family, setPublics), jump(chainFromEdge)))
 	}
 	t.Chains = append([]Chain{b.fromEdge(), ingress}, t.Chains...)
+	if b.t.NAT != nil || b.redirectsWhole(IPv4Family) {
+		t.Chains = append(t.Chains, b.sendOn())
+	}
+	if b.redirectsWhole(IPv6Family) {
+		t.Sets = append(t.Sets, b.peers6())
+		t.Chains = append(t.Chains, b.sendOn6())
+	}
 	if b.t.Edge {
 		// On an edge that is a hypervisor too, packets from outside come by the uplink.
 		t.Chains = append(t.Chains, Chain{
@@ -114,29 +121,29 @@ func (b *builder) fromEdge() Chain {
 	// A VIP needs no ports, so fragments go their way as well.
 	for _, f := range []Family{IPv4Family, IPv6Family} {
 		if b.redirectsWhole(f) {
-			c.Rules = append(c.Rules, rule(NetdevFamily, is(f), hopsAbove(f, 1), redirectVIP(f, b.vx)))
+			c.Rules = append(c.Rules, rule(NetdevFamily, is(f), hopsAbove(f, 1), vipOwner(f).mark(), goTo(chainSendOnOf(f))))
 		}
 	}
 	if b.t.NAT != nil {
-		c.Rules = append(c.Rules, b.portOwner()...)
-		c.Rules = append(c.Rules, b.toNode(NetdevFamily, b.sendOn)...)
+		c.Rules = append(c.Rules, b.byPort()...)
+		c.Rules = append(c.Rules, b.toNode(NetdevFamily, chainSendOn)...)
 	}
 	return c
 }
 
-// portOwner finds the owner of a packet by the port that it is for.
-func (b *builder) portOwner() []Rule {
+// byPort finds the owner of a packet by the port that it is for.
+func (b *builder) byPort() []Rule {
 	const f = NetdevFamily
 	return []Rule{
 		// Nothing here checks that hops are left, in older kernels not even fwd: the network stack does.
 		rule(f, isIPv4(), hopsBelow(2), accept()),
 		// Fragments have no ports: conntrack puts them together first, then the chain "fragments" finds their owner.
 		rule(f, isIPv4(), fragment(), setMark(fragmentMark), accept()),
-		rule(f, isIPv4(), protocol(setPorted), redirect("th dport & 65472", 2, mapOwners, Redirected, b.vx)),
+		rule(f, isIPv4(), protocol(setPorted), portOwner("th dport & 65472", 2).mark(), goTo(chainSendOn)),
 		// Source NAT keeps the identifiers of echo requests in the block as well.
-		rule(f, all(isIPv4(), icmp("echo-reply", icmpEchoReply), redirect("icmp id & 65472", 4, mapOwners, Redirected, b.vx))...),
-		rule(f, all(isIPv4(), aboutPort(), redirect("@th,224,16 & 0xffc0", 28, mapOwners, Redirected, b.vx))...),
-		rule(f, all(isIPv4(), aboutEcho(), redirect("@th,256,16 & 0xffc0", 32, mapOwners, Redirected, b.vx))...),
+		rule(f, all(isIPv4(), icmp("echo-reply", icmpEchoReply), portOwner("icmp id & 65472", 4).mark(), goTo(chainSendOn))...),
+		rule(f, all(isIPv4(), aboutPort(), portOwner("@th,224,16 & 0xffc0", 28).mark(), goTo(chainSendOn))...),
+		rule(f, all(isIPv4(), aboutEcho(), portOwner("@th,256,16 & 0xffc0", 32).mark(), goTo(chainSendOn))...),
 	}
 }
 
@@ -166,25 +173,25 @@ func (b *builder) toOwner() Chain {
 	c := Chain{Name: chainToOwner, Rules: []Rule{
 		// VXLAN would keep the mark, for the underlay's rules to see.
 		rule(f, setMark(0)),
-		rule(f, protocol(setPorted), redirectWhole("th dport & 65472", 2, mapOwners, Reassembled, b.vx)),
-		rule(f, all(icmp("echo-reply", icmpEchoReply), redirectWhole("icmp id & 65472", 4, mapOwners, Reassembled, b.vx))...),
+		rule(f, protocol(setPorted), portOwner("th dport & 65472", 2).mark(), goTo(chainSendWhole)),
+		rule(f, all(icmp("echo-reply", icmpEchoReply), portOwner("icmp id & 65472", 4).mark(), goTo(chainSendWhole))...),
 		// An error may quote so much that it does not fit a link.
-		rule(f, all(aboutPort(), redirectWhole("@th,224,16 & 0xffc0", 28, mapOwners, Reassembled, b.vx))...),
-		rule(f, all(aboutEcho(), redirectWhole("@th,256,16 & 0xffc0", 32, mapOwners, Reassembled, b.vx))...),
+		rule(f, all(aboutPort(), portOwner("@th,224,16 & 0xffc0", 28).mark(), goTo(chainSendWhole))...),
+		rule(f, all(aboutEcho(), portOwner("@th,256,16 & 0xffc0", 32).mark(), goTo(chainSendWhole))...),
 	}}
-	c.Rules = append(c.Rules, b.toNode(f, b.sendWhole)...)
+	c.Rules = append(c.Rules, b.toNode(f, chainSendWhole)...)
 	return c
 }
 
 // addFragments adds what finds the owner of datagrams that came in fragments.
 func (b *builder) addFragments(t *Table) {
 	t.Counters = append(t.Counters, Reassembled)
-	t.Sets = append(t.Sets, ported(), b.owners(), b.freed())
+	t.Sets = append(t.Sets, ported(), b.owners(), b.freed(), b.peers())
 	t.include(icmpErrors())
 	if b.handsOver() {
 		t.Sets = append(t.Sets, b.listenerNodes()...)
 	}
-	t.Chains = append([]Chain{b.fragments(), b.toOwner()}, t.Chains...)
+	t.Chains = append([]Chain{b.fragments(), b.toOwner(), b.sendWhole()}, t.Chains...)
 }
 
 func icmpErrors() Set {

@@ -165,16 +165,6 @@ func hopsAbove(f Family, limit byte) statement {
 	return says(fmt.Sprintf("%s > %d", text, limit), network(offset, 1, reg1), &expr.Cmp{Op: expr.CmpOpGt, Register: reg1, Data: []byte{limit}})
 }
 
-// counter name NAME fwd ip to ip daddr map @MAP device DEVICE
-func redirectVIP(f Family, device string) statement {
-	to, owners := destinationField(f), vipOwnersMap(f)
-	s := says(fmt.Sprintf("counter name %q fwd %s to %s map @%s device %q", Redirected.Name, f, to.text, owners, device),
-		to.load(reg1), &expr.Lookup{SourceRegister: reg1, DestRegister: reg2, IsDestRegSet: true, SetName: owners},
-		&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: Redirected.Name})
-	s.expressions = append(s.expressions, loadIndex{device, reg3}, forward{deviceRegister: reg3, address: reg2, ipv6: f == IPv6Family})
-	return s
-}
-
 // dnat to ip daddr map @MAP
 func dnat(f Family, values string) statement {
 	return oneToOne(f, expr.NATTypeDestNAT, "dnat", destinationField(f), values)

@@ -106,7 +106,7 @@ var purposes = map[string]string{
 
 // meanings explain the counters: what is counted, when it grows, what to do.
 var meanings = map[Counter][3]string{
-	Redirected:     {"packets for other hosts' ports or virtual IPs, sent on to their owners", "always, with more than one hypervisor: the edge does not know the owner", "nothing; its share is the part of the traffic that takes the extra hop"},
+	Redirected:     {"packets for other hosts' ports or virtual IPs, sent on to their owners", "always, with more than one hypervisor: the edge does not know the owner", "nothing; its share is the part of the traffic that takes the extra hop; the set `peers` has it by owner"},
 	Reassembled:    {"datagrams for other hosts' ports that came in fragments, sent on", "with large UDP answers or pings", "nothing; if it is large, look for senders that ignore the path MTU"},
 	Stranger:       {"frames of senders that are no host of the tenant, dropped", "a host has left the fleet and does not know, or somebody forges VXLAN", "compare the fleets of the hosts; keep the VXLAN port closed to others"},
 	Unknown:        {"packets from outside for a public address that belong to no flow, dropped", "scans, and late packets of flows that have ended: always a little", "nothing while it is small; if connections break too, look for a lost conntrack table (restart, table full)"},

@@ -74,7 +74,9 @@ type Set struct {
 	Range bool
 	// Timeout is how long an element stays that a packet has put in; 0 for a set whose elements are wanted here.
 	Timeout time.Duration
-	// Elements maps the bytes of keys to the bytes of data.
+	// Counted makes each element count the packets that it matches. It has a name instead of data, which nft shows as its comment.
+	Counted bool
+	// Elements maps the bytes of keys to the bytes of data, or to names.
 	Elements map[string]string
 	// size is how many elements the kernel made room for; 0 if it has not been asked to.
 	size int
@@ -274,7 +276,7 @@ func (s Set) String() string {
 		}
 		typ += " : " + interval + s.Data.String()
 	}
-	fmt.Fprintf(&b, "\t%s %s {\n\t\ttype %s\n\t\tsize %d\n%s", kind, s.Name, typ, s.room(), s.dynamics())
+	fmt.Fprintf(&b, "\t%s %s {\n\t\ttype %s\n\t\tsize %d\n%s", kind, s.Name, typ, s.room(), s.flavour())
 	for i, e := range s.sorted() {
 		lead, tail := "\t\t\t     ", ","
 		if i == 0 {
@@ -302,6 +304,9 @@ func (s Set) sorted() []string {
 // element prints an element.
 func (s Set) element(key, value string) string {
 	text := s.Key.format(key)
+	if s.Counted {
+		return fmt.Sprintf("%s counter packets 0 bytes 0 comment %q", text, value)
+	}
 	if len(s.Data) == 0 {
 		return text
 	}

@@ -102,6 +102,9 @@ func (t *transaction) addSet(f Family, s Set, id uint32) {
 		attrs = append(attrs, number(unix.NFTA_SET_DATA_TYPE, data.GetNFTMagic()), number(unix.NFTA_SET_DATA_LEN, size))
 	}
 	attrs = append(attrs, s.dynamicAttributes(&flags)...)
+	if s.Counted {
+		attrs = append(attrs, t.elementCounter(f))
+	}
 	attrs = append(attrs, number(unix.NFTA_SET_FLAGS, flags),
 		t.nested(unix.NFTA_SET_DESC, number(unix.NFTA_SET_DESC_SIZE, uint32(s.room()))))
 	if notes != nil {
@@ -131,7 +134,11 @@ func (t *transaction) elements(label string, typ int, flags netlink.HeaderFlags,
 		nested := make([]netlink.Attribute, n)
 		for i, e := range list[:n] {
 			attrs := []netlink.Attribute{t.nested(unix.NFTA_SET_ELEM_KEY, attribute(unix.NFTA_DATA_VALUE, []byte(e.key)))}
-			if e.value != "" && typ != unix.NFT_MSG_DELSETELEM { // the key says which one goes
+			switch {
+			case e.value == "" || typ == unix.NFT_MSG_DELSETELEM: // the key says which one goes
+			case s.Counted:
+				attrs = append(attrs, elementName(e.value))
+			default:
 				attrs = append(attrs, t.nested(unix.NFTA_SET_ELEM_DATA, attribute(unix.NFTA_DATA_VALUE, []byte(e.value))))
 			}
 			nested[i] = t.nested(unix.NFTA_LIST_ELEM, attrs...)

@@ -43,7 +43,7 @@ func TestAllOrNothing(t *testing.T) {
 		}, `add rule "jump nowhere" to chain c: no such file or directory`, unix.ENOENT},
 		{"forwarding where there is no device", func(t *transaction) {
 			t.addChain(IPv4Family, Chain{Name: "c"})
-			t.addRule(IPv4Family, "c", rule(IPv4Family, redirect("th dport", 2, mapOwners, Redirected, "vx100")))
+			t.addRule(IPv4Family, "c", rule(IPv4Family, (&builder{vx: "vx100"}).fwd(IPv4Family, "meta mark", loadMark(reg2))))
 		}, "to chain c: ", unix.ENOENT},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

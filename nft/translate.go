@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/google/nftables/expr"
@@ -9,37 +8,6 @@ import (
 
 	"github.com/culvertnet/culvert/portmap"
 )
-
-// owner looks the owner of a packet up, by its destination address and the granule of its port, and counts it: its overlay
-// address comes into register 2. A key that the map lacks ends the rule before the counter. port is where the port is: an
-// offset in bytes from the transport header.
-func owner(port uint32, owners string, hits Counter) []expression {
-	granule := binary.BigEndian.AppendUint16(nil, ^uint16(portmap.Granule-1))
-	return says("",
-		network(16, 4, reg1), transport(port, 2, reg1Field2), mask(reg1Field2, granule...),
-		&expr.Lookup{SourceRegister: reg1, DestRegister: reg2, IsDestRegSet: true, SetName: owners},
-		&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: hits.Name},
-	).expressions
-}
-
-// counter name NAME fwd ip to ip daddr . PORT & 0xffc0 map @owners device DEVICE
-func redirect(portText string, port uint32, owners string, hits Counter, device string) statement {
-	return statement{
-		text:        fmt.Sprintf("counter name %q fwd ip to ip daddr . %s map @%s device %q", hits.Name, portText, owners, device),
-		expressions: append(owner(port, owners, hits), loadIndex{device, reg3}, forward{deviceRegister: reg3, address: reg2}),
-	}
-}
-
-// counter name NAME dup to ip daddr . PORT & 0xffc0 map @owners device DEVICE drop: fwd for a chain above the device. The
-// copy is routed to the owner as if this namespace had made it, and cut into fragments again (nf_dup_ipv4.c).
-func redirectWhole(portText string, port uint32, owners string, hits Counter, device string) statement {
-	s := statement{
-		text:        fmt.Sprintf("counter name %q dup to ip daddr . %s map @%s device %q drop", hits.Name, portText, owners, device),
-		expressions: append(owner(port, owners, hits), loadIndex{device, reg3}, plain{&expr.Dup{RegAddr: reg2, RegDev: reg3, IsRegDevSet: true}}),
-	}
-	s.expressions = append(s.expressions, drop().expressions...)
-	return s
-}
 
 // slotSeed makes the slot of a flow the same on every host and across restarts; "culv" in ASCII.
 const slotSeed = 0x63756c76

@@ -176,18 +176,19 @@ func (b *builder) redirectsWhole(f Family) bool {
 	return b.hasVIPs(f) || !b.t.Balancer && len(b.t.Balanced(f == IPv4Family)) > 0
 }
 
-// vipOwners maps other hosts' VIPs to the host's overlay address of the family.
+// vipOwners maps other hosts' VIPs to the host's overlay address, of IPv4 in both families.
 func (b *builder) vipOwners(f Family) Set {
 	s := addresses(vipOwnersMap(f), f)
+	s.Data = Type{IPv4}
 	// An address of load balancers alone is any node's.
 	if node, ok := b.t.Node(); ok {
 		for _, a := range b.t.Balanced(f == IPv4Family) {
-			s.Elements[key(a)] = key(node.Overlay(a))
+			s.Elements[key(a)] = key(node.IPv4)
 		}
 	}
 	for _, v := range b.t.VIPs {
 		if !v.Local && !v.Down && v.Public.Is4() == (f == IPv4Family) {
-			s.Elements[key(v.Public)] = key(v.Peer.Overlay(v.Public))
+			s.Elements[key(v.Public)] = key(v.Peer.IPv4)
 		}
 	}
 	return s

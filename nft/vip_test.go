@@ -33,7 +33,7 @@ func TestVIPMaps(t *testing.T) {
 		{withVIPs(), IPv4Family, mapSharedOut, []string{"10.0.0.13 : 45.86.152.32"}},
 		{withVIPs(), IPv6Family, mapSharedOut, []string{"fd00::13 : 2001:db8::32"}},
 		{withVIPs(), NetdevFamily, mapVIPOwners, []string{"45.86.152.31 : 100.64.0.2"}},
-		{withVIPs(), NetdevFamily, mapVIPOwners6, []string{"2001:db8::31 : fd00:c0de::2"}},
+		{withVIPs(), NetdevFamily, mapVIPOwners6, []string{"2001:db8::31 : 100.64.0.2"}},
 		{down, NetdevFamily, mapVIPOwners, []string{}},
 		{vipEdge(), IPv6Family, setPublics, []string{"2001:db8::30", "2001:db8::31", "2001:db8::32", "2001:db8::33"}},
 		{vipEdge(), NetdevFamily, mapVIPOwners, nil},

@@ -36,7 +36,7 @@ func (m *Meter) readTenant(into *Tenant, t *topology.Tenant, locked *portmap.Ten
 	if err != nil {
 		return err
 	}
-	into.Counters, err = agent.CountersAndConntrack(ns)
+	into.Counters, into.ByPeer, err = agent.TenantCounters(ns)
 	into.Entries, into.Limit = -1, -1
 	err = errors.Join(err, ns.Do(func() (err error) {
 		into.Entries, into.Limit, err = occupancy()

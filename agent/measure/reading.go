@@ -39,6 +39,8 @@ type Tenant struct {
 	// Counters are by table family and name, as in "ip/exhausted"; conntrack's own are "conntrack/insert_failed" and
 	// "conntrack/drop".
 	Counters map[string]nft.Count
+	// ByPeer are the parts of counters that are other hosts', by counter and name of the host ([nft.Conn.CountersByPeer]).
+	ByPeer map[string]map[string]nft.Count
 	// Entries is the number of conntrack entries, Limit how many there may be: the tenant's maximum, or else the kernel's.
 	Entries, Limit int
 	// Claims are the ports of those claimants that are this host's, by claimant and address.

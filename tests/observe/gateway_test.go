@@ -60,7 +60,7 @@ func TestGateway(t *testing.T) {
 		}
 	}
 	counters := r.same("counters", r.counters, "culvert_dropped_packets_total", "culvert_redirected_packets_total", "culvert_redirected_bytes_total")
-	for _, series := range []string{`culvert_dropped_packets_total{reason="exhausted",tenant="acme"}`, `culvert_redirected_packets_total{tenant="acme"}`} {
+	for _, series := range []string{`culvert_dropped_packets_total{reason="exhausted",tenant="acme"}`, `culvert_redirected_packets_total{peer="hv2",tenant="acme"}`} {
 		if counters[series] == 0 {
 			t.Errorf("%s is 0: the test shows nothing", series)
 		}
@@ -189,8 +189,9 @@ func (r *rig) counters() (map[string]float64, error) {
 			switch c := one.Counter; c.Name {
 			case "", "asked", "reassembled":
 			case "redirected":
-				out[fmt.Sprintf(`culvert_redirected_packets_total{tenant=%q}`, tenant)] += c.Packets
-				out[fmt.Sprintf(`culvert_redirected_bytes_total{tenant=%q}`, tenant)] += c.Bytes
+				// All of it is hv2's: there is no other peer.
+				out[fmt.Sprintf(`culvert_redirected_packets_total{peer="hv2",tenant=%q}`, tenant)] += c.Packets
+				out[fmt.Sprintf(`culvert_redirected_bytes_total{peer="hv2",tenant=%q}`, tenant)] += c.Bytes
 			default:
 				out[fmt.Sprintf(`culvert_dropped_packets_total{reason=%q,tenant=%q}`, c.Name, tenant)] += c.Packets
 			}
