@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -92,18 +91,20 @@ func (d *Daemon) until(ctx context.Context, fits func(daemon.Status) bool) error
 func (d *Daemon) Drift() int { return d.Daemon.Status().Drift }
 
 // Repaired lists what was repaired last for each tenant and for the host itself.
-func (d *Daemon) Repaired() string {
+func (d *Daemon) Repaired() (out []script.Repair) {
 	s := d.Daemon.Status()
-	var out []string
-	if s.HostDrift != nil {
-		out = append(out, s.HostDrift.Changes...)
-	}
-	for _, t := range s.Tenants {
-		if t.Repaired != nil {
-			out = append(out, t.Repaired.Changes...)
+	list := func(r *daemon.Repair) {
+		if r != nil {
+			for _, change := range r.Changes {
+				out = append(out, script.Repair{At: r.At, Change: change})
+			}
 		}
 	}
-	return strings.Join(out, "\n")
+	list(s.HostDrift)
+	for _, t := range s.Tenants {
+		list(t.Repaired)
+	}
+	return out
 }
 
 // Status is the daemon's status in JSON.

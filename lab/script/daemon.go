@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/lab"
@@ -22,12 +23,18 @@ type Daemon interface {
 	Idle(ctx context.Context) error
 	// Drift is how many changes undid what others had done.
 	Drift() int
-	// Repaired is what it did last to undo what others had done, a line for each change.
-	Repaired() string
+	// Repaired is what it did last to undo what others had done.
+	Repaired() []Repair
 	// Status is how it is, for people.
 	Status() string
 	// Stop ends it. The host stays as it is.
 	Stop() error
+}
+
+// Repair is a change that undid what others had done.
+type Repair struct {
+	At     time.Time
+	Change string
 }
 
 // daemonCommand starts and stops daemons, and prints how they are.
@@ -114,19 +121,37 @@ func (s *stage) drift(c call) error {
 	return nil
 }
 
-// repaired says that the last thing that a daemon did to undo what others had done has the words.
+// repaired says that the last thing that a daemon did to undo what others had done has the words, and how soon after the damage it was
+// done, by the daemon's own clock.
 func (s *stage) repaired(c call) error {
-	if len(c.args) < 2 {
-		return mistakef("usage: repaired HOST WORDS")
+	args, opts, err := split(c.args, "within")
+	if err != nil {
+		return err
 	}
-	d := s.daemon(c.args[0])
+	within, err := s.patience(opts, "within", 0)
+	if err != nil {
+		return err
+	}
+	if len(args) < 2 || s.damaged.at.IsZero() {
+		return mistakef("usage, after damage: repaired HOST [within=D] WORDS")
+	}
+	d := s.daemon(args[0])
 	if d == nil {
-		return mistakef("no daemon of %s runs", c.args[0])
+		return mistakef("no daemon of %s runs", args[0])
 	}
-	if words := strings.Join(c.args[1:], " "); !strings.Contains(d.Repaired(), words) {
-		return fmt.Errorf("%q was not repaired last:\n%s", words, d.Status())
+	words := strings.Join(args[1:], " ")
+	for _, r := range d.Repaired() {
+		if !strings.Contains(r.Change, words) || r.At.Before(s.damaged.at) {
+			continue
+		}
+		took, stood := r.At.Sub(s.damaged.at), s.pulse.stood()-s.damaged.stood
+		c.printf("repaired after %s, of which the machine stood still for %s", took.Round(time.Millisecond), stood.Round(time.Millisecond))
+		if within > 0 && took-stood > within {
+			return fmt.Errorf("%q was repaired after %s, of which the machine stood still for %s; want %s:\n%s", words, took, stood, within, d.Status())
+		}
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%q was not repaired last, after the damage:\n%s", words, d.Status())
 }
 
 func (s *stage) daemon(host string) Daemon {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/moby/ipvs"
@@ -22,6 +23,8 @@ func (s *stage) damage(c call) error {
 		return mistakef(usage)
 	}
 	node, what, args := c.args[0], c.args[1], c.args[2:]
+	s.pulse.start()
+	s.damaged = moment{time.Now(), s.pulse.stood()}
 	if what == "name" {
 		name, err := s.lab.Namespace(node)
 		if err != nil {

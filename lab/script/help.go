@@ -20,7 +20,8 @@ const Help = `The lab
   daemon idle HOST...   wait until they have nothing to look at for a second: what they notice then, they have been told
   daemon status HOST    print how it is
   drift HOST OP N       so many changes of the daemon undid what others had done
-  repaired HOST WORDS   the last thing that the daemon did to undo what others had done has these words
+  repaired HOST [within=D] WORDS   the last thing that the daemon did to undo what others had done has these words, and was done so soon
+                        after the last damage, by its own clock, not counting while the whole machine stood still
   damage NODE rules | services | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX |
          rule PRIORITY | sysctl PATH VALUE | name
                         do what a careless hand does: flush all rules or all of IPVS's services, delete, set down or change one thing, take the

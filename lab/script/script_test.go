@@ -206,6 +206,7 @@ func TestMistakes(t *testing.T) {
 		"trace far udp 1.1.1.1":                             "want an address with a port",
 		"snmp far Ip.Nonsense == 1":                         "has no snmp Ip.Nonsense",
 		"damage far rule first":                             "is no priority",
+		"repaired hv1 within=soon x":                        "want a time",
 
 		"open":                                                    "usage: open",
 		"open x far tpc 198.51.100.1:1":                           "want tcp or udp",

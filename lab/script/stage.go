@@ -37,9 +37,18 @@ type stage struct {
 
 	verdicts verdicts
 
+	pulse   pulse
+	damaged moment
+
 	mu      sync.Mutex // what goes on meanwhile looks flows up
 	flows   map[string]*traffic.Filled
 	daemons map[string]Daemon // by host
+}
+
+// moment is when something was done, and for how long the machine had stood still before.
+type moment struct {
+	at    time.Time
+	stood time.Duration
 }
 
 // call is one command as it is called.
@@ -80,6 +89,7 @@ func (s *stage) close() error {
 		b.end()
 	}
 	s.backgrounds = map[string]*background{}
+	s.pulse.end()
 	errs = append(errs, s.stopDaemons())
 	for _, f := range s.flows {
 		for _, flow := range f.Flows {
