@@ -121,7 +121,7 @@ func confineDaemon(c *cli.Context) error {
 	if state := os.Getenv("STATE_DIRECTORY"); state != "" {
 		writable = append(writable, strings.Split(state, ":")...)
 	}
-	if c.String(sourceFlag.Name) != "" {
+	if fromEtcd(c) {
 		cache := filepath.Dir(c.String(cacheFlag.Name))
 		if err := os.MkdirAll(cache, 0o750); err != nil {
 			return fmt.Errorf("make the folder for the fleet's cache: %w", err)

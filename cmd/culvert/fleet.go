@@ -49,7 +49,7 @@ func load(c *cli.Context) (*config.Fleet, *portmap.Lock, error) {
 	if err := oneSource(c); err != nil {
 		return nil, nil, err
 	}
-	if c.String(sourceFlag.Name) != "" {
+	if fromEtcd(c) {
 		return loadStored(c)
 	}
 	s, err := source.Read(c.String(fleetFlag.Name), lockPath(c))

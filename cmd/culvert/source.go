@@ -52,7 +52,10 @@ func etcdAccess(c *cli.Context) etcd.Access {
 
 // given reports whether a flag is on the command line. The environment is set for all commands alike, and does not count.
 func given(c *cli.Context, f *cli.StringFlag) bool {
-	return c.IsSet(f.Name) && !slices.ContainsFunc(f.EnvVars, func(name string) bool { return os.Getenv(name) != "" })
+	return c.IsSet(f.Name) && !slices.ContainsFunc(f.EnvVars, func(name string) bool {
+		_, set := os.LookupEnv(name) // an empty one, too
+		return set
+	})
 }
 
 // oneSource refuses a command line that names files and etcd: one of the two would be ignored.
@@ -65,12 +68,17 @@ func oneSource(c *cli.Context) error {
 	return nil
 }
 
+// fromEtcd reports whether the fleet comes from etcd. Who names files on the command line means them, whatever the environment says.
+func fromEtcd(c *cli.Context) bool {
+	return c.String(sourceFlag.Name) != "" && (given(c, sourceFlag) || !given(c, fleetFlag) && !given(c, lockFlag))
+}
+
 // openSource returns the source of fleets for a daemon that is the named host.
 func openSource(c *cli.Context, host string) (source.Source, error) {
 	if err := oneSource(c); err != nil {
 		return nil, err
 	}
-	if c.String(sourceFlag.Name) == "" {
+	if !fromEtcd(c) {
 		return source.NewFile(c.String(fleetFlag.Name), lockPath(c)), nil
 	}
 	address, err := etcd.ParseAddress(c.String(sourceFlag.Name))
