@@ -180,7 +180,7 @@ func TestFill(t *testing.T) {
 	for _, network := range []traffic.Network{traffic.TCP, traffic.UDP} {
 		server := serve(t, "server", network, "198.51.100.1:0")
 		const want = 1500
-		filled := traffic.Fill(ctx, far, network, server.Addr(), traffic.Attempt{Flows: want})
+		filled := traffic.Fill(ctx, far, network, server.Addr(), traffic.Attempt{Flows: want, Patience: 20 * time.Second})
 		if len(filled.Flows) != want || len(filled.Other) > 0 {
 			t.Errorf("%s: %d flows, %+v", network, len(filled.Flows), filled.Other)
 		}
