@@ -34,7 +34,7 @@ type cost struct {
 	// Memory is what it takes after the restart, Peak the most it took, from nothing and for the restart, in KiB; Descriptors are what it
 	// has open.
 	Memory, Peak, RestartPeak, Descriptors int
-	Changes                   int
+	Changes                                int
 }
 
 // scaled is a host of a size, in namespaces of its own.
