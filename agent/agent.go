@@ -217,7 +217,7 @@ func (r *run) steps(steps []overlay.Step) {
 
 func (a *Agent) applyRules(place overlay.Place, p nft.Plan) error {
 	if err := a.dial(place, func(conn *nft.Conn) error { return conn.Apply(p) }); err != nil {
-		return fmt.Errorf("change the rules of %s: %w", placeName(place), err)
+		return rulesFailure{place, err}
 	}
 	return nil
 }

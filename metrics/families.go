@@ -69,6 +69,7 @@ var hostFamilies = []Family{
 var tenantFamilies = []Family{
 	{"culvert_tenant_state", Gauge, "1 for the state that the tenant is in: pending, converged, waiting or failed; 0 for the others.", []string{"tenant", "state"}, "tenants times 4"},
 	{"culvert_tenant_error_timestamp_seconds", Gauge, "Since when the tenant fails for the same reason, which the status page tells; none if it does not.", tenantLabels, perTenant},
+	{"culvert_object_error_timestamp_seconds", Gauge, "Since when an object of the kernel cannot be made: a link, a route, a service, or all rules of a namespace; the status tells why. None for what does not fail. Without a tenant it is the host's own namespace's.", []string{"tenant", "kind", "object"}, "20 for each tenant that fails, and for the host"},
 	{"culvert_tenant_looked_timestamp_seconds", Gauge, "When the kernel was compared with the fleet last.", tenantLabels, perTenant},
 	{"culvert_tenant_changed_timestamp_seconds", Gauge, "When something was changed last.", tenantLabels, perTenant},
 	{"culvert_tenant_change_seconds", Gauge, "How long the last look that changed something took, all tenants included that were looked at with it.", tenantLabels, perTenant},

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/agent/daemon"
 	"github.com/culvertnet/culvert/agent/measure"
 	"github.com/culvertnet/culvert/config"
@@ -82,6 +83,7 @@ func status() daemon.Status {
 			{
 				Name: "acme", State: daemon.Failed, Generation: "41", Looked: at(20), Changed: at(19), Took: 80 * time.Millisecond, Drift: 3,
 				Error: &daemon.Incident{Error: "no", Since: at(18)}, Waiting: []string{"tap-a"},
+				Faults: []daemon.Fault{{Kind: agent.OverlayChange, Object: "route 10.0.0.47/32 dev vx100", Incident: daemon.Incident{Error: "no", Since: at(17)}}},
 			},
 			{Name: "blue", State: daemon.Pending},
 		},

@@ -17,6 +17,7 @@ func (s *scrape) host(status daemon.Status) {
 	s.put("culvert_ready", truth(status.Ready))
 	s.put("culvert_host_error", truth(status.Error != nil))
 	s.put("culvert_not_carried_out", float64(status.Lacking))
+	s.faults("", status.HostFaults)
 	c := status.Converged
 	s.put("culvert_converged", truth(c != nil && c.Generation == status.Generation && status.Healthy()))
 	if c != nil {
@@ -51,6 +52,7 @@ func (s *scrape) tenants(status daemon.Status) {
 		if t.Error != nil {
 			s.put("culvert_tenant_error_timestamp_seconds", moment(t.Error.Since), t.Name)
 		}
+		s.faults(t.Name, t.Faults)
 		if !t.Looked.IsZero() {
 			s.put("culvert_tenant_looked_timestamp_seconds", moment(t.Looked), t.Name)
 		}
@@ -60,5 +62,12 @@ func (s *scrape) tenants(status daemon.Status) {
 		}
 		s.put("culvert_tenant_waiting_devices", float64(len(t.Waiting)), t.Name)
 		s.put("culvert_tenant_drift_repaired_total", float64(t.Drift), t.Name)
+	}
+}
+
+// faults tell which objects cannot be made. Why is text, and for people.
+func (s *scrape) faults(tenant string, list []daemon.Fault) {
+	for _, f := range list {
+		s.put("culvert_object_error_timestamp_seconds", moment(f.Since), tenant, string(f.Kind), f.Object)
 	}
 }

@@ -176,7 +176,9 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 			failures = agent.Failures{{Err: err}}
 		}
 		for _, f := range failures {
-			at(tenantAt(f.Place), func(o *outcome) { o.err = errors.Join(o.err, f.Err) })
+			at(tenantAt(f.Place), func(o *outcome) {
+				o.err, o.faults = errors.Join(o.err, f.Err), append(o.faults, agent.Faults(f.Err)...)
+			})
 		}
 	}
 	for _, n := range plan.Notes {

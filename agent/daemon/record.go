@@ -69,6 +69,8 @@ type outcome struct {
 	// settles is true if all that changed was due since an earlier look.
 	settles bool
 	err     error
+	// faults are the objects that the error is about.
+	faults []agent.Fault
 }
 
 // cause says why something was written.
@@ -128,12 +130,13 @@ func (r *record) take(o outcome, why cause, generation string, started, now time
 		wait := backOff(r.failures)
 		r.failures++
 		r.State, r.Error, r.Retry = Failed, since(r.Error, o.err, now), now.Add(wait)
+		r.Faults = faults(r.Faults, o.faults, now)
 		// A notification may bring the next try forward, but not our own writes of this one.
 		r.notBefore = now.Add(max(pause, wait/4))
 		r.ask(r.Retry)
 		return
 	}
-	r.failures, r.Error, r.Retry = 0, nil, time.Time{}
+	r.failures, r.Error, r.Retry, r.Faults = 0, nil, time.Time{}, nil
 	r.settled, r.State, r.Generation = true, Converged, generation
 	if len(o.waiting) > 0 {
 		r.State = Waiting

@@ -102,7 +102,7 @@ func (k *keeper) publish() {
 		s.Changes, s.Drift, s.Tenants, s.Error = k.changes, k.drift, tenants, k.hostError
 		s.Notes, s.Lacking = slices.Concat([]string{}, k.notes, k.lacks), len(k.lacks)
 		if host != nil {
-			s.HostDrift = host.Repaired
+			s.HostDrift, s.HostFaults = host.Repaired, host.Faults
 			s.Error = cmp.Or(s.Error, host.Error)
 		}
 	})

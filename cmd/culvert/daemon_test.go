@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/agent/daemon"
 	"github.com/culvertnet/culvert/lab/live"
 	"github.com/culvertnet/culvert/trigger"
@@ -361,14 +362,27 @@ func TestDaemonFailure(t *testing.T) {
 	if e := tenantOf(s, "blue").Error; !strings.Contains(e.Error, "VNI 200") || s.Error != nil {
 		t.Errorf("error of the tenant %+v, of the host %+v", e, s.Error)
 	}
+	failing := tenantOf(s, "blue").Faults
+	if len(failing) == 0 || failing[0].Kind != agent.OverlayChange || !strings.HasPrefix(failing[0].Object, "link vx200 ") || len(tenantOf(s, "acme").Faults) != 0 {
+		t.Fatalf("failing objects: %+v, of the other tenant %+v", failing, tenantOf(s, "acme").Faults)
+	}
 	u := r.traffic()
 	r.push(strings.Replace(daemonFleet, "portsPerHost: 1024", "portsPerHost: 2048", 1))
 	generation := r.generation()
 	p.eventually("following in the other", func(s daemon.Status) bool {
 		return tenantOf(s, "acme").Generation == generation && tenantOf(s, "blue").State == daemon.Failed
 	})
+	again := p.eventually("failing again", func(s daemon.Status) bool { return tenantOf(s, "blue").Looked.After(failing[0].Since) })
+	if f := tenantOf(again, "blue").Faults; len(f) != len(failing) || !f[0].Since.Equal(failing[0].Since) {
+		t.Errorf("the object failed since %+v, and now %+v", failing, f)
+	}
+	if out, _ := r.status("hv2"); !strings.Contains(out, "add link vx200 ") {
+		t.Errorf("the status does not name the object:\n%s", out)
+	}
 	ip("link", "del", "foreign")
-	p.converged()
+	if f := tenantOf(p.converged(), "blue").Faults; len(f) != 0 {
+		t.Errorf("still failing: %+v", f)
+	}
 	r.settled("hv2")
 	u.finish()
 	if log := p.log.String(); !strings.Contains(log, "msg=recovered tenant=blue") || strings.Count(log, "msg=failed tenant=blue") != 1 {
