@@ -61,10 +61,12 @@ var (
 // portSysctls are the parameters of a VM's device: answer ARP for everything that is not the VM, and at once.
 func portSysctls(device string) []Sysctl {
 	return []Sysctl{
-		{Path: "net/ipv4/conf/" + device + "/proxy_arp", Value: "1", Device: device, at: stagePortSysctl},
+		{Path: proxyARP(device), Value: "1", Device: device, at: stagePortSysctl},
 		{Path: "net/ipv4/neigh/" + device + "/proxy_delay", Value: "0", Device: device, at: stagePortSysctl},
 	}
 }
+
+func proxyARP(device string) string { return "net/ipv4/conf/" + device + "/proxy_arp" }
 
 // edgeSysctls are the parameters of the devices in an edge's own namespace that public traffic passes. Only what has a way
 // back by the tenant's device comes in by it (RFC 3704 section 2.2): its public addresses, whatever the rules are at that moment.

@@ -158,10 +158,9 @@ func (o *observer) tenant(host *observer) {
 		case isPort(l):
 			o.ports[name] = true
 			o.add(Port{Device: name, MAC: mac(l.Attrs().HardwareAddr), down: isDown(l)})
-			wanted = append(slices.Clip(wanted), portSysctls(name)...)
 		}
 	}
-	o.readSysctls(wanted)
+	o.readSysctls(append(wanted, o.portParameters()...))
 	o.addresses()
 	o.neighbours(func(string) bool { return true })
 	o.entries()
