@@ -54,7 +54,7 @@ bench: setup
 # Measures a daemon on a host of 1 000 tenants with 100 VMs each: some minutes.
 .PHONY: scale
 scale: setup
-	CULVERT_SCALE=1000x100 go test -run TestScale -count=1 -timeout 30m -v ./cmd/culvert
+	CULVERT_SCALE=300x100 go test -run TestScale -count=1 -timeout 30m -v ./cmd/culvert
 
 .PHONY: clean
 clean:
