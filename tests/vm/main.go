@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -131,6 +132,13 @@ func test(ctx context.Context, root, work string, opts options) (int, error) {
 func bootAndTest(ctx context.Context, root, work, converterPath string, packages []testPackage, opts options, emit func(events.Event)) error {
 	img := image{tools: tools, sources: root}
 	img.plan.Units, img.files = testUnits(packages, opts)
+	if slices.ContainsFunc(packages, func(p testPackage) bool { return p.module != "" }) {
+		binary := filepath.Join(work, product)
+		if err := buildProgram(root, binary, "./cmd/"+product); err != nil {
+			return err
+		}
+		img.files[guestPrograms+"/"+product] = binary
+	}
 	if opts.update {
 		img.plan.Sources = guestSources
 	}

@@ -31,6 +31,15 @@ type testPackage struct {
 	dir        string // relative to the module's root
 	binary     string // path of the test binary
 	buildErr   string // why there is none
+
+	// A module of its own has its folder, what of it needs the guest's kernel, and the tag of files with that alone. Its tests
+	// run culvert.
+	module, run, tag string
+}
+
+// etcdTests are of a module that go list does not find from the root.
+var etcdTests = testPackage{
+	importPath: "github.com/culvertnet/culvert/tests/etcd", dir: "tests/etcd", module: "tests/etcd", run: "^TestLostBackends$", tag: "fullkernel",
 }
 
 // goCommand returns a go command that builds for a guest without C libraries.
@@ -62,9 +71,17 @@ type listed struct {
 func findPackages(root string, patterns []string) ([]testPackage, error) {
 	kernelOnly := len(patterns) == 0
 	if kernelOnly {
-		patterns = []string{"./..."}
+		patterns = []string{"./...", "./" + etcdTests.dir}
 	}
-	args := append([]string{"list", "-e", "-test", "-json=ImportPath,Dir,Deps"}, patterns...)
+	rest := slices.DeleteFunc(slices.Clone(patterns), func(p string) bool { return p == "./"+etcdTests.dir })
+	var others []testPackage
+	if len(rest) < len(patterns) {
+		others = []testPackage{etcdTests}
+	}
+	if len(rest) == 0 {
+		return others, nil
+	}
+	args := append([]string{"list", "-e", "-test", "-json=ImportPath,Dir,Deps"}, rest...)
 	cmd := goCommand(root, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -72,7 +89,8 @@ func findPackages(root string, patterns []string) ([]testPackage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list packages: %w: %s", err, stderr.String())
 	}
-	return parseList(root, bytes.NewReader(out), kernelOnly)
+	packages, err := parseList(root, bytes.NewReader(out), kernelOnly)
+	return append(packages, others...), err
 }
 
 func parseList(root string, r io.Reader, kernelOnly bool) ([]testPackage, error) {
@@ -118,7 +136,7 @@ func buildTests(root, dir string, packages []testPackage) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			// Without symbol tables the initramfs is a third smaller; traces keep their lines.
-			cmd := goCommand(root, "test", "-c", "-ldflags=-s -w", "-o", p.binary, p.importPath)
+			cmd := goCommand(filepath.Join(root, p.module), "test", "-c", "-ldflags=-s -w", "-tags="+p.tag, "-o", p.binary, p.importPath)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				p.buildErr = fmt.Sprintf("%s%v\n", out, err)
 			}

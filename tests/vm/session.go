@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,8 +141,8 @@ func testUnits(packages []testPackage, opts options) ([]wire.Unit, map[string]st
 		binary := guestTests + "/" + filepath.Base(p.binary)
 		files[binary] = p.binary
 		argv := []string{binary, "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + opts.testTimeout.String()}
-		if opts.run != "" {
-			argv = append(argv, "-test.run="+opts.run)
+		if run := cmp.Or(opts.run, p.run); run != "" {
+			argv = append(argv, "-test.run="+run)
 		}
 		if opts.update {
 			argv = append(argv, "-update")
