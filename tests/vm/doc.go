@@ -3,6 +3,7 @@
 //
 //	go run ./tests/vm                          # every package whose tests speak netlink
 //	go run ./tests/vm -v -run Redirect ./nft   # some tests of one package
+//	go run ./tests/vm -v ./tests/etcd          # what of that module needs this kernel
 //	go run ./tests/vm -update ./nft            # bring back the golden files that it rewrites
 //	go run ./tests/vm -exec "culvert lab demo" # one command, with its exit status
 //

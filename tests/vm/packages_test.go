@@ -44,6 +44,19 @@ func TestParseList(t *testing.T) {
 	}
 }
 
+// TestOtherModule finds the tests of a module of its own, which go list does not, and runs what of them is for the guest.
+func TestOtherModule(t *testing.T) {
+	packages, err := findPackages("..", []string{"./tests/etcd"})
+	if err != nil || len(packages) != 1 || packages[0] != etcdTests {
+		t.Fatalf("found %+v, %v", packages, err)
+	}
+	for run, want := range map[string]string{"": "-test.run=" + etcdTests.run, "Fabric": "-test.run=Fabric"} {
+		if units, _ := testUnits(packages, options{run: run}); !slices.Contains(units[0].Argv, want) {
+			t.Errorf("-run %q gives %q, want %s", run, units[0].Argv, want)
+		}
+	}
+}
+
 func TestTestUnits(t *testing.T) {
 	packages := []testPackage{{importPath: "m/lab/x", dir: "lab/x", binary: "/build/lab-x.test"}}
 	units, files := testUnits(packages, options{run: "Redirect", update: true, testTimeout: time.Minute})
