@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/lab/packet"
@@ -138,7 +137,7 @@ func TestLostBackends(t *testing.T) {
 	f.ran("pushed: generation", "push", f.file(append([]string{"192.0.2.1, roles: [hypervisor]", "192.0.2.1, roles: [hypervisor], state: down"}, pairFleet...)...))
 	f.converged()
 	for _, flow := range first["vm-a"] {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience())
 		if err := flow.Exchange(ctx, 1000); !errors.Is(err, traffic.ErrReset) {
 			t.Errorf("a flow of a backend that is down: %v, want a reset", err)
 		}

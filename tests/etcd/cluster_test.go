@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -224,10 +225,18 @@ func (c *cluster) keys(under string) []string {
 	return keys
 }
 
+// patience is how long things may take at most: longer where the kernel is emulated.
+func patience() time.Duration {
+	if os.Getenv("CULVERT_KERNEL") != "" {
+		return 5 * time.Minute
+	}
+	return time.Minute
+}
+
 // eventually repeats f until it returns no error.
 func eventually(t testing.TB, f func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience())
 	defer cancel()
 	for {
 		err := f()
