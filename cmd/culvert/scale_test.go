@@ -277,12 +277,12 @@ func (s *scaled) verified() (status daemon.Status) {
 }
 
 // TestScale has a small host and one of four times the size: what is done for each tenant and VM costs no more on the larger one, and
-// descriptors do not grow. CULVERT_SCALE, as in 1000x100, measures a host of so many tenants with so many VMs each alone.
+// descriptors do not grow. CULVERT_SCALE, as in 300x100, measures a host of so many tenants with so many VMs each alone.
 func TestScale(t *testing.T) {
 	if whole := os.Getenv("CULVERT_SCALE"); whole != "" {
 		var s size
 		if _, err := fmt.Sscanf(whole, "%dx%d", &s.tenants, &s.vms); err != nil {
-			t.Fatalf("CULVERT_SCALE is %q; write it as 1000x100", whole)
+			t.Fatalf("CULVERT_SCALE is %q; write it as 300x100", whole)
 		}
 		c := newScaled(t, s).measure()
 		if c.Descriptors >= 1024 {
