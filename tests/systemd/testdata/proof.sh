@@ -17,7 +17,10 @@ grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' "/proc/$pid/status"
 
 # What a program in the daemon's place could not write, and what it could.
 for path in /usr/x /var/x /run/x /tmp/x "$dir/x" /proc/sys/vm/drop_caches; do
-	! nsenter --target "$pid" --mount sh -c "echo 1 >$path"
+	if nsenter --target "$pid" --mount sh -c "echo 1 >$path"; then
+		echo "a program in the daemon's place could write $path"
+		exit 1
+	fi
 done
 for path in /run/culvert/x /var/lib/culvert/x; do
 	nsenter --target "$pid" --mount sh -c "echo 1 >$path"
