@@ -23,7 +23,9 @@ type Agent struct {
 	// announced are the load balancers whose change has been announced, and when it may be made.
 	announced map[overlay.Place]time.Time
 	// known are places whose rules have been read and were right, and need not be read again as long as nobody changes rules there.
-	known    map[overlay.Place]nft.Known
+	known map[overlay.Place]nft.Known
+	// doubted are those of them that the next plan reads all the same.
+	doubted  map[overlay.Place]bool
 	progress func()
 }
 
@@ -36,7 +38,7 @@ func Open(host *netns.NS, prefix, name string) *Agent {
 	return &Agent{
 		name: name, host: host, kernel: overlay.Open(host, prefix), progress: func() {},
 		settling: make(map[overlay.Place]time.Time), announced: make(map[overlay.Place]time.Time),
-		known: make(map[overlay.Place]nft.Known),
+		known: make(map[overlay.Place]nft.Known), doubted: make(map[overlay.Place]bool),
 	}
 }
 
@@ -210,7 +212,7 @@ func (r *run) steps(steps []overlay.Step) {
 	}
 	for _, s := range steps {
 		if ns, ok := s.Object.(overlay.Namespace); ok && s.Verb == overlay.Remove {
-			delete(r.agent.known, overlay.Place(ns.Name))
+			r.agent.forget(overlay.Place(ns.Name))
 		}
 	}
 }
