@@ -6,7 +6,7 @@ import (
 	"github.com/culvertnet/culvert/agent"
 )
 
-// Fault is an object of the kernel that could not be made as it should be at the last try.
+// Fault is an object of the kernel that could not be made as it should be when it was tried last.
 type Fault struct {
 	Kind agent.Kind `json:"kind"`
 	// Object is in iproute2's or ipvsadm's words; all rules of a namespace are one object.

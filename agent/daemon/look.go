@@ -199,6 +199,7 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		o := outcomes[name]
 		if hostErr != nil && o.err == nil && len(o.changes) > 0 {
 			o.err = fmt.Errorf("the host's own part failed, and this may not have been done: %w", hostErr)
+			o.untried = true
 		}
 		k.enter(name, o, causes[name], started)
 		if r := k.records[name]; hostErr != nil && r != nil {
@@ -265,7 +266,7 @@ func (k *keeper) enter(name string, o outcome, why cause, started time.Time) {
 
 // fail enters that a tenant could not be compared.
 func (k *keeper) fail(name string, err error, started time.Time) {
-	o := outcome{err: err}
+	o := outcome{err: err, untried: true}
 	k.enter(name, o, k.record(name).cause(o, !k.ready), started)
 }
 

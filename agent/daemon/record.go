@@ -71,6 +71,8 @@ type outcome struct {
 	err     error
 	// faults are the objects that the error is about.
 	faults []agent.Fault
+	// untried is true if the error came before any object: those that failed before have not succeeded since.
+	untried bool
 }
 
 // cause says why something was written.
@@ -130,7 +132,9 @@ func (r *record) take(o outcome, why cause, generation string, started, now time
 		wait := backOff(r.failures)
 		r.failures++
 		r.State, r.Error, r.Retry = Failed, since(r.Error, o.err, now), now.Add(wait)
-		r.Faults = faults(r.Faults, o.faults, now)
+		if !o.untried {
+			r.Faults = faults(r.Faults, o.faults, now)
+		}
 		// A notification may bring the next try forward, but not our own writes of this one.
 		r.notBefore = now.Add(max(pause, wait/4))
 		r.ask(r.Retry)

@@ -59,7 +59,7 @@ type Status struct {
 	Tenants []Tenant        `json:"tenants"`
 	// HostDrift are repairs in the host's own namespace.
 	HostDrift *Repair `json:"hostDrift"`
-	// HostFaults are the objects of the host's own namespace that could not be made at the last try, up to 20.
+	// HostFaults are the objects of the host's own namespace that could not be made when they were tried last, up to 20.
 	HostFaults []Fault `json:"hostFaults,omitempty"`
 }
 
@@ -79,7 +79,7 @@ type Tenant struct {
 	// Error is why the last try failed; nil if it did not. Retry is when the next one is due.
 	Error *Incident `json:"error"`
 	Retry time.Time `json:"retry,omitzero"`
-	// Faults are the objects that could not be made at the last try, up to 20; none if it did not fail.
+	// Faults are the objects that could not be made when they were tried last, up to 20; none if the last try did not fail.
 	Faults []Fault `json:"faults,omitempty"`
 	// Drift counts changes that undid what others had done.
 	Drift int `json:"drift"`
