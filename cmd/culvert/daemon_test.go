@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,7 +15,6 @@ import (
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/agent/daemon"
 	"github.com/culvertnet/culvert/lab/live"
-	"github.com/culvertnet/culvert/trigger"
 )
 
 // status runs `culvert status` for a host.
@@ -79,8 +77,8 @@ func TestDaemonStory(t *testing.T) {
 	}
 }
 
-// TestDaemonKilled kills daemons at random moments while they follow changes of the fleet, a hundred times: flows lose nothing, and
-// the next daemon does the rest.
+// TestDaemonKilled kills daemons while they follow changes of the fleet, a hundred times, at random moments and as soon as they write:
+// flows lose nothing, and the next daemon does the rest.
 func TestDaemonKilled(t *testing.T) {
 	kills := 100
 	switch {
@@ -99,27 +97,36 @@ func TestDaemonKilled(t *testing.T) {
 		daemonFleet + "    timeouts: {udp: 200s}\n",
 	}
 	hosts := []string{"hv1", "hv2", "edge1"}
+	witnesses := make(map[string]*witness)
+	for _, host := range hosts {
+		witnesses[host] = r.witness(host, "acme")
+	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	partly := 0
-	for i := range kills {
-		r.push(fleets[i%len(fleets)])
-		host := hosts[i%len(hosts)]
+	writing, turns, enough := 0, 0, kills/10
+	// What is written may be done before the kill arrives; turns are added until there are enough where it was not.
+	for ; turns < kills || writing < enough && turns < 3*kills; turns++ {
+		r.push(fleets[turns%len(fleets)])
+		host := hosts[turns%len(hosts)]
+		w := witnesses[host]
+		w.wrote()
 		p := r.start(host)
-		if i%4 == 0 {
-			p.says("msg=fleet") // how slow the machine is does not matter to these
+		wrote := false
+		if turns%2 == 0 {
+			wrote = w.first(p)
 		} else {
 			<-time.After(time.Duration(random.IntN(int(r.patience / 100))))
 		}
 		if err := p.end(unix.SIGKILL); err == nil {
 			t.Fatal("a daemon ended before it was killed", p.log)
 		}
-		if log := p.log.String(); strings.Contains(log, "msg=fleet") && !strings.Contains(log, "msg=converged") {
-			partly++
+		// It says what it has changed when it has done all of it.
+		if (w.wrote() || wrote) && !strings.Contains(p.log.String(), "msg=changed") {
+			writing++
 		}
 	}
-	t.Logf("%d of %d were killed between the fleet and its convergence", partly, kills)
+	t.Logf("%d of %d were killed while they wrote", writing, turns)
 	r.push(daemonFleet)
 	for _, host := range hosts {
 		p := r.start(host)
@@ -130,91 +137,8 @@ func TestDaemonKilled(t *testing.T) {
 		r.settled(host)
 	}
 	u.finish()
-	if partly == 0 {
-		t.Error("no daemon was killed during a change; the test shows nothing")
-	}
-}
-
-// says waits until the process has said something.
-func (p *process) says(words string) {
-	p.Helper()
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for late := time.After(p.patience); !strings.Contains(p.log.String(), words); {
-		select {
-		case <-late:
-			p.Fatalf("%s: the daemon does not say %q:\n%s", p.host, words, p.log)
-		case <-again.C:
-		}
-	}
-}
-
-// witness hears all that is written in a host's namespaces.
-type witness struct {
-	*daemonRig
-	events chan trigger.Event
-	marks  int
-}
-
-func (r *daemonRig) witness(host string) *witness {
-	r.Helper()
-	w := &witness{daemonRig: r, events: make(chan trigger.Event, 10000)}
-	ns := r.open(host)
-	watch, err := trigger.Open(ns)
-	if err != nil {
-		r.Fatal(err)
-	}
-	// Other namespaces may have a number, too: those at the other ends of cables.
-	ours := map[trigger.Space]bool{trigger.Host: true}
-	for _, tenant := range []string{"acme", "blue"} {
-		space, err := watch.ID(r.open(host + "/" + tenant))
-		if err != nil {
-			r.Fatal(err)
-		}
-		ours[space] = true
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() {
-		done <- watch.Run(ctx, func(e trigger.Event) {
-			if e.Kind == trigger.Neighbour && e.Space == trigger.Host {
-				return // hosts learn each other's MACs by themselves
-			}
-			if ours[e.Space] && (e.Kind != trigger.Name || strings.HasPrefix(e.Name, r.name)) {
-				w.events <- e
-			}
-		})
-	}()
-	r.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-done, watch.Close()); err != nil {
-			r.Error(err)
-		}
-	})
-	return w
-}
-
-// heard returns what has been written until now. A parameter that nobody needs is written last and ends it.
-func (w *witness) heard(host string) (out []string) {
-	w.Helper()
-	w.marks++
-	err := w.open(host).Do(func() error {
-		return os.WriteFile("/proc/sys/net/ipv4/conf/lo/proxy_arp", []byte(fmt.Sprint(w.marks%2)), 0)
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
-	mark := trigger.Event{Kind: trigger.Parameter, Space: trigger.Host, Device: "lo"}
-	for late := time.After(w.patience); ; {
-		select {
-		case e := <-w.events:
-			if e == mark {
-				return out
-			}
-			out = append(out, fmt.Sprintf("%s in namespace %d, device %q", e.Kind, e.Space, e.Device))
-		case <-late:
-			w.Fatal("the witness is deaf")
-		}
+	if writing < enough {
+		t.Errorf("%d of %d daemons were killed while they wrote, want %d; the test shows nothing", writing, turns, enough)
 	}
 }
 
@@ -224,7 +148,7 @@ func TestDaemonRestart(t *testing.T) {
 	p := r.start("hv2")
 	p.converged()
 	u := r.traffic()
-	w := r.witness("hv2")
+	w := r.witness("hv2", "acme", "blue")
 	for i, signal := range []unix.Signal{unix.SIGTERM, unix.SIGKILL, unix.SIGKILL, unix.SIGTERM} {
 		_ = p.end(signal)
 		p = r.start("hv2")
@@ -281,7 +205,7 @@ func TestDaemonIdle(t *testing.T) {
 	r := newDaemonRig(t)
 	p := r.start("hv2")
 	p.converged()
-	w := r.witness("hv2")
+	w := r.witness("hv2", "acme", "blue")
 	before := p.processor()
 	const watched = 3 * time.Second
 	<-time.After(watched) // there is no event to wait for: nothing shall happen
