@@ -2,73 +2,52 @@ package web
 
 import (
 	"net"
+	"net/http"
+	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
-// limited keeps no more connections open than [connections]: a new one takes the place of the one that has been quiet for the longest.
-// Who holds connections open keeps nobody out.
+// limited keeps no more than [connections] open: a new one takes the place of the one that has asked nothing for the longest. Who holds
+// connections open keeps nobody out, and takes no answer from anybody.
 type limited struct {
-	net.Listener
-	mu   sync.Mutex
-	open map[*counted]bool
+	mu sync.Mutex
+	// open are the connections in the order in which they last became what they are.
+	open []held
 }
 
-func (l *limited) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	c := &counted{Conn: conn, in: l}
-	c.move()
-	if quiet := l.enter(c); quiet != nil {
-		_ = quiet.Conn.Close() // its end is told to whoever reads or writes there
-	}
-	return c, nil
+// held is an open connection.
+type held struct {
+	net.Conn
+	// asked is true from when the head of a request is there until its answer has been sent.
+	asked bool
 }
 
-// enter returns the connection that has to go, nil if there is room.
-func (l *limited) enter(c *counted) (quiet *counted) {
+// follow is told by the server what becomes of connections.
+func (l *limited) follow(c net.Conn, state http.ConnState) {
+	if quiet := l.enter(c, state); quiet != nil {
+		_ = quiet.Close() // its end is told to whoever reads or writes there
+	}
+}
+
+// enter returns the connection that has to go, nil if there is room. What is being answered goes only if all the others are, too.
+func (l *limited) enter(c net.Conn, state http.ConnState) (quiet net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open) >= connections {
-		for o := range l.open {
-			if quiet == nil || o.moved.Load() < quiet.moved.Load() {
-				quiet = o
-			}
-		}
-		delete(l.open, quiet)
+	at := slices.IndexFunc(l.open, func(h held) bool { return h.Conn == c })
+	switch {
+	case at >= 0:
+		l.open = slices.Delete(l.open, at, at+1)
+	case state != http.StateNew:
+		return nil // it had to go before
 	}
-	l.open[c] = true
+	if state == http.StateClosed || state == http.StateHijacked {
+		return nil
+	}
+	if len(l.open) >= connections {
+		out := max(0, slices.IndexFunc(l.open, func(h held) bool { return !h.asked }))
+		quiet = l.open[out].Conn
+		l.open = slices.Delete(l.open, out, out+1)
+	}
+	l.open = append(l.open, held{c, state == http.StateActive})
 	return quiet
-}
-
-// counted is an open connection.
-type counted struct {
-	net.Conn
-	in *limited
-	// moved is when something came over it last, or a part of an answer was begun, in Unix's nanoseconds.
-	moved atomic.Int64
-}
-
-func (c *counted) move() { c.moved.Store(time.Now().UnixNano()) }
-
-func (c *counted) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.move()
-	return n, err
-}
-
-func (c *counted) Write(b []byte) (int, error) {
-	c.move()
-	return c.Conn.Write(b)
-}
-
-// Close gives the place back.
-func (c *counted) Close() error {
-	c.in.mu.Lock()
-	delete(c.in.open, c)
-	c.in.mu.Unlock()
-	return c.Conn.Close()
 }

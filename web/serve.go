@@ -61,12 +61,12 @@ func (a Address) listen() (net.Listener, error) {
 func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: slowest,
-		IdleTimeout: 20 * time.Second, MaxHeaderBytes: 16 << 10,
+		IdleTimeout: 20 * time.Second, MaxHeaderBytes: 16 << 10, ConnState: new(limited).follow,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // what clients do wrong is theirs
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	return server.Serve(&limited{Listener: listener, open: make(map[*counted]bool)})
+	return server.Serve(listener)
 }
 
 // healthPath is answered whatever else is going on: monitoring asks there.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -24,7 +25,7 @@ import (
 type served struct {
 	*testing.T
 	path string
-	// stuck holds up who makes metrics until it is closed; nil for nobody.
+	// stuck holds up who makes metrics, and lets one go for each value, or all when it is closed; nil for nobody.
 	stuck        chan struct{}
 	inside, made atomic.Int32
 }
@@ -142,13 +143,16 @@ func TestSlowReaders(t *testing.T) {
 	}
 }
 
-// TestHealthBesideTheBusy has as many requests answered as may be, and more connections open that say nothing: the health is told.
+// TestHealthBesideTheBusy has as many requests answered as may be, and then more connections come than are kept: the health is told, and
+// who asked before gets the answer.
 func TestHealthBesideTheBusy(t *testing.T) {
 	stuck := make(chan struct{})
 	s := newServed(t, stuck)
 	defer close(stuck)
+	answers := make(chan error, requests)
 	for range requests {
-		s.ask("/metrics")
+		conn := s.ask("/metrics")
+		go func() { answers <- whole(conn) }()
 	}
 	s.eventually("all are being answered", func() bool { return s.inside.Load() == requests })
 	if status, _ := s.get("/metrics"); status != http.StatusServiceUnavailable {
@@ -160,6 +164,27 @@ func TestHealthBesideTheBusy(t *testing.T) {
 	if status, body := s.get("/healthz"); status != http.StatusOK || string(body) != "ok\n" {
 		t.Errorf("health beside the busy: %d, %s", status, body)
 	}
+	for range requests { // one at a time: of many answers under way at once the first are cut off
+		stuck <- struct{}{}
+		if err := <-answers; err != nil {
+			t.Errorf("metrics that were asked for before: %v", err)
+		}
+	}
+}
+
+// whole reads an answer of [large] and nothing else.
+func whole(conn net.Conn) error {
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && !bytes.Equal(body, large) {
+		err = fmt.Errorf("status %d, %d bytes", response.StatusCode, len(body))
+	}
+	return err
 }
 
 // TestDeliveryEnds has a client read nothing at all: its answer ends when its time is over.
