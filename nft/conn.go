@@ -139,7 +139,7 @@ func (c *Conn) tables() ([]Table, error) {
 }
 
 func (c *Conn) table(t *nftables.Table) (Table, error) {
-	out := Table{Family: Family(t.Family)}
+	out := Table{Family: Family(t.Family), Dormant: t.Flags&nftables.TableFlagDormant != 0}
 	counters, err := c.counters(t)
 	if err != nil {
 		return out, err

@@ -59,6 +59,10 @@ func Diff(observed, desired []Table) Plan {
 			p.do(func(t *transaction) { t.deleteTable(want.Family); t.addTable(want.Family) })
 			p.fill(Table{Family: want.Family}, want)
 		default:
+			if was.Dormant {
+				p.say("~ table %s %s: awake", want.Family, TableName)
+				p.do(func(t *transaction) { t.addTable(want.Family) }) // one that is there gets its flags
+			}
 			p.fill(*was, want)
 		}
 	}
@@ -75,8 +79,12 @@ func find(tables []Table, f Family) *Table {
 	return nil
 }
 
-// evolves reports whether the table can become the other without being made anew: no chain changes its hook.
+// evolves reports whether the table can become the other without being made anew: no chain changes its hook. None comes or goes
+// with its hook while a table awakes, which the kernel refuses or forgets about (nf_tables_updtable).
 func evolves(was, want Table) bool {
+	if was.Dormant && was.bases() != want.bases() {
+		return false
+	}
 	for _, c := range want.Chains {
 		old := was.chain(c.Name)
 		if old != nil && baseText(*old) != baseText(c) {
@@ -107,6 +115,18 @@ func Forget(tables []Table, device string) []Table {
 		}
 	}
 	return out
+}
+
+// bases are the chains with hooks, in order.
+func (t Table) bases() string {
+	var names []string
+	for _, c := range t.Chains {
+		if c.Base != nil {
+			names = append(names, c.Name)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
 }
 
 func baseText(c Chain) string {

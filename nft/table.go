@@ -55,7 +55,9 @@ func (f Family) address() Type {
 
 // Table is one table with everything in it.
 type Table struct {
-	Family   Family
+	Family Family
+	// Dormant says that somebody has switched the table off: all is there, and meets no packet. No table is wanted so.
+	Dormant  bool
 	Counters []Counter
 	Sets     []Set
 	Chains   []Chain
@@ -248,6 +250,9 @@ func (r Rule) String() string {
 func (t Table) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "table %s %s {\n", t.Family, TableName)
+	if t.Dormant {
+		b.WriteString("\tflags dormant\n\n")
+	}
 	for _, c := range t.Counters {
 		fmt.Fprintf(&b, "\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n\n", c.Name)
 	}

@@ -18,7 +18,7 @@ import (
 
 // damage does to a node what a careless hand or another program might.
 func (s *stage) damage(c call) error {
-	const usage = "usage: damage NODE rules | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX | rule PRIORITY | sysctl PATH VALUE | services | name"
+	const usage = "usage: damage NODE rules | dormant | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX | rule PRIORITY | sysctl PATH VALUE | services | name"
 	if len(c.args) < 2 {
 		return mistakef(usage)
 	}
@@ -36,6 +36,8 @@ func (s *stage) damage(c call) error {
 		switch {
 		case what == "rules" && len(args) == 0:
 			return flushRules(ns)
+		case what == "dormant" && len(args) == 0:
+			return switchOff(ns)
 		case what == "services" && len(args) == 0:
 			return flushServices(ns)
 		case what == "sysctl" && len(args) == 2:
@@ -61,6 +63,23 @@ func flushRules(ns *netns.NS) error {
 		return err
 	}
 	conn.FlushRuleset()
+	return conn.Flush()
+}
+
+// switchOff makes all tables of nftables dormant, like `nft add table ip NAME '{ flags dormant; }'`.
+func switchOff(ns *netns.NS) error {
+	conn, err := nftables.New(nftables.WithNetNSFd(ns.Fd()))
+	if err != nil {
+		return err
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		t.Flags |= nftables.TableFlagDormant
+		conn.AddTable(t)
+	}
 	return conn.Flush()
 }
 

@@ -22,9 +22,9 @@ const Help = `The lab
   drift HOST OP N       so many changes of the daemon undid what others had done
   repaired HOST [within=D] WORDS   the last thing that the daemon did to undo what others had done has these words, and was done so soon
                         after the last damage, by its own clock, not counting while the whole machine stood still
-  damage NODE rules | services | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX |
+  damage NODE rules | dormant | services | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX |
          rule PRIORITY | sysctl PATH VALUE | name
-                        do what a careless hand does: flush all rules or all of IPVS's services, delete, set down or change one thing, take the
+                        do what a careless hand does: flush all rules, switch their tables off, flush IPVS's services, delete, set down or change one thing, take the
                         namespace's name away
   blocks [TENANT]       print who owns which ports, a line each
   plug VM, unplug VM    give a VM its NIC, take it away
