@@ -56,9 +56,13 @@ type keeper struct {
 	// full is when to look at everything at once, zero for never; check is when the next round of the slow check begins.
 	full, check time.Time
 	fullTries   int
-	hostError   *Incident
-	underlay    underlay
-	ready       bool
+	// whole is when to look at everything at once again because the last time it came to looks at single tenants, so many times
+	// in a row (pieces); zero for never.
+	whole     time.Time
+	pieces    int
+	hostError *Incident
+	underlay  underlay
+	ready     bool
 	// reloading is true until a reload is done, answered once the source has said what it has.
 	reloading, answered bool
 	changes, drift      int
@@ -266,6 +270,10 @@ func (k *keeper) work(ctx context.Context) {
 		}
 		return // what is due for tenants is part of it
 	}
+	if !k.whole.IsZero() && !k.whole.After(now) {
+		k.lookAtAll(ctx)
+		return
+	}
 	if names := k.due(now); len(names) > 0 {
 		k.look(ctx, names)
 	}
@@ -306,6 +314,9 @@ func (k *keeper) next() time.Time {
 	if !k.full.IsZero() {
 		return slices.MinFunc([]time.Time{next, k.full}, time.Time.Compare)
 	}
+	if !k.whole.IsZero() && k.whole.Before(next) {
+		next = k.whole
+	}
 	for _, r := range k.records {
 		if !r.due.IsZero() && r.due.Before(next) {
 			next = r.due
@@ -320,16 +331,21 @@ func (k *keeper) round(now time.Time) {
 	k.keepKnown()
 	k.agent.Doubt()
 	k.check = now.Add(k.opts.Check)
-	begin := k.opts.Prefix + topology.NamespacePrefix
-	if names, err := netns.List(begin); err != nil {
-		k.opts.Log.Warn("slow check", "err", err)
-	} else {
-		for _, name := range names {
-			k.record(strings.TrimPrefix(name, begin))
-		}
-	}
+	k.recordSpaces()
 	k.record("")
 	for i, name := range slices.Sorted(maps.Keys(k.records)) {
 		k.records[name].ask(now.Add(k.opts.Check * time.Duration(i) / time.Duration(len(k.records))))
+	}
+}
+
+// recordSpaces has a record for each namespace that looks like a tenant's.
+func (k *keeper) recordSpaces() {
+	begin := k.opts.Prefix + topology.NamespacePrefix
+	names, err := netns.List(begin)
+	if err != nil {
+		k.opts.Log.Warn("slow check", "err", err)
+	}
+	for _, name := range names {
+		k.record(strings.TrimPrefix(name, begin))
 	}
 }

@@ -10,24 +10,28 @@ import (
 	"time"
 
 	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/ipvs"
 	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/overlay"
 	"github.com/culvertnet/culvert/topology"
 	"github.com/culvertnet/culvert/trigger"
 )
 
-// lookAtAll compares everything at once, in the host's namespace also what belongs to no tenant, and changes what differs.
+// lookAtAll compares everything at once, in the host's namespace also what belongs to no tenant, and changes what differs. If it comes to
+// looks at single tenants, everything is looked at again.
 func (k *keeper) lookAtAll(ctx context.Context) {
 	release, ok := k.alone(ctx)
 	if !ok {
 		return
 	}
 	defer release()
+	k.whole = time.Time{}
 	k.record("")
 	started := time.Now()
 	for _, t := range k.host.Tenants {
 		k.number(t.Name)
 	}
+	whole := false
 	plan, err := k.agent.PlanHost(*k.host)
 	if err == nil {
 		for _, c := range plan.Changes() {
@@ -36,11 +40,18 @@ func (k *keeper) lookAtAll(ctx context.Context) {
 			}
 		}
 		k.hostWell()
-		err = k.change(plan, k.names(), started)
+		whole, err = k.change(plan, k.names(), started)
 	}
 	if err != nil {
+		k.recordSpaces() // as a plan for all would have found them
 		k.lookAtEach(err, k.names())
 	}
+	if whole {
+		k.pieces = 0
+		return
+	}
+	k.whole = time.Now().Add(min(ipvs.HeadsUp<<min(k.pieces, 20), k.opts.Check)) // when who was put off can be carried out
+	k.pieces++
 }
 
 // look compares some tenants and changes what differs.
@@ -53,7 +64,7 @@ func (k *keeper) look(ctx context.Context, names []string) {
 	started := time.Now()
 	plan, err := k.plan(names)
 	if err == nil {
-		err = k.change(plan, names, started)
+		_, err = k.change(plan, names, started)
 	}
 	if err != nil {
 		k.lookAtEach(err, names)
@@ -79,20 +90,21 @@ func (k *keeper) alone(ctx context.Context) (release func(), ok bool) {
 func (k *keeper) names() []string { return slices.Sorted(maps.Keys(k.records)) }
 
 // change carries a plan for the tenants out, but for those whose load balancer's other nodes have to hear of it first: they are put off.
-// Every change goes through here. An error says that the others could not be planned without them; then nothing was carried out.
-func (k *keeper) change(plan agent.Plan, names []string, started time.Time) error {
+// Every change goes through here. It reports whether the whole plan was carried out. An error says that the others could not be planned
+// without them; then nothing was carried out.
+func (k *keeper) change(plan agent.Plan, names []string, started time.Time) (whole bool, err error) {
 	now := k.announce(plan, names)
 	if len(now) == 0 {
-		return nil
+		return len(names) == 0, nil
 	}
-	if len(now) < len(names) {
-		var err error
+	whole = len(now) == len(names)
+	if !whole {
 		if plan, err = k.plan(now); err != nil {
-			return err
+			return false, err
 		}
 	}
 	k.carryOut(plan, now, started)
-	return nil
+	return whole, nil
 }
 
 // announce tells a load balancer's other nodes of a change of the fleet's that all of them are about to make, and puts the tenant off
@@ -132,7 +144,7 @@ func (k *keeper) lookAtEach(err error, names []string) {
 		started := time.Now()
 		plan, err := k.plan([]string{name})
 		if err == nil {
-			err = k.change(plan, []string{name}, started)
+			_, err = k.change(plan, []string{name}, started)
 		}
 		if err != nil {
 			k.fail(name, err, started)
@@ -252,6 +264,9 @@ func (k *keeper) enter(name string, o outcome, why cause, started time.Time) {
 		}
 	}
 	k.tell(r, o, why)
+	if r.Error != nil && o.err == nil && !k.whole.IsZero() {
+		k.whole = now // it may have been this tenant that kept everything from being planned
+	}
 	waited := r.Waiting
 	r.take(o, why, k.generation, started, now)
 	for _, device := range o.waiting {

@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/ipvs"
+	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/nft"
 	"github.com/culvertnet/culvert/overlay"
 	"github.com/culvertnet/culvert/topology"
@@ -21,17 +24,28 @@ import (
 type stub struct {
 	announces []string
 	// fails are tenants that cannot be planned.
-	fails     []string
+	fails []string
+	// changing is how often more everything together cannot be read; wholes is how often it could.
+	changing, wholes int
+
 	announced map[overlay.Place]time.Time
 	applied   []string
 }
 
 func (s *stub) PlanHost(host topology.Host) (agent.Plan, error) {
+	if s.changing > 0 {
+		s.changing--
+		return agent.Plan{}, nft.ErrChanging
+	}
 	var names []string
 	for _, t := range host.Tenants {
 		names = append(names, t.Name)
 	}
-	return s.PlanOnly(host, names)
+	p, err := s.PlanOnly(host, names)
+	if err == nil {
+		s.wholes++
+	}
+	return p, err
 }
 
 func (s *stub) PlanOnly(_ topology.Host, names []string) (agent.Plan, error) {
@@ -122,6 +136,70 @@ func TestHeadsUp(t *testing.T) {
 				k.work(t.Context())
 				if !slices.Contains(s.applied, "acme") {
 					t.Errorf("changed %q when the time had come, want acme among them", s.applied)
+				}
+			})
+		})
+	}
+}
+
+// TestInPieces has something keep everything from being looked at together. The namespace of a tenant that left the fleet while the
+// daemon was down goes all the same, and the host has not converged until it has been looked at as a whole.
+func TestInPieces(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: names of namespaces")
+	}
+	prefix := fmt.Sprintf("pieces%d-", os.Getpid())
+	left := filepath.Join(netns.Dir, prefix+topology.NamespacePrefix+"left")
+	if err := os.MkdirAll(netns.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(left, nil, 0o600); err != nil { // half-made, and nobody's
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(left) })
+	for name, tt := range map[string]struct {
+		stub   stub
+		first  string
+		wholes int
+	}{
+		"a tenant that fails":       {stub{fails: []string{"blue"}}, "acme left", 1},
+		"a moment":                  {stub{changing: 1}, "acme blue left", 1},
+		"moments":                   {stub{changing: 5}, "acme blue left", 1},
+		"a tenant that is put off":  {stub{announces: []string{"acme"}}, "blue", 2},
+		"tenants that are put off":  {stub{announces: []string{"acme", "blue"}}, "", 2},
+		"put off, and one by one":   {stub{announces: []string{"acme"}, changing: 1}, "blue left", 1},
+		"nothing, which is no case": {stub{}, "acme blue", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &tt.stub
+				k := stubbed(t, s)
+				k.opts.Prefix = prefix
+				k.full = time.Now()
+				k.work(t.Context())
+				slices.Sort(s.applied)
+				if got := strings.Join(s.applied, " "); got != tt.first {
+					t.Errorf("changed %q at once, want %q", got, tt.first)
+				}
+				k.report()
+				if whole := tt.first == "acme blue"; (k.converged != nil) != whole {
+					t.Errorf("after the first look: converged %+v", k.converged)
+				}
+				for end := time.Now().Add(time.Hour); len(s.fails) > 0 && time.Now().Before(end); {
+					time.Sleep(time.Until(k.next()))
+					k.work(t.Context())
+				}
+				s.fails = nil
+				began := time.Now()
+				for k.converged == nil && time.Since(began) < lastRetry+10*time.Second {
+					time.Sleep(time.Until(k.next()))
+					k.work(t.Context())
+					if k.report(); k.converged != nil && s.wholes != tt.wholes {
+						t.Errorf("converged after %d looks at everything, want %d", s.wholes, tt.wholes)
+					}
+				}
+				if k.converged == nil || !k.whole.IsZero() {
+					t.Errorf("converged %+v, and looks at everything at %v", k.converged, k.whole)
 				}
 			})
 		})

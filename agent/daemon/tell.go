@@ -59,7 +59,8 @@ func (k *keeper) report() {
 		pending = pending || r.changed
 	}
 	looked := k.host != nil && k.full.IsZero() && !pending
-	if looked && !k.arrived.IsZero() && counts[Failed]+counts[Pending] == 0 {
+	// What no tenant has, as the namespace of one that the fleet has lost, only a look at everything finds.
+	if looked && k.whole.IsZero() && !k.arrived.IsZero() && counts[Failed]+counts[Pending] == 0 {
 		k.converged = &Convergence{Generation: k.generation, At: now, Took: now.Sub(k.arrived)}
 		k.opts.Log.Info("converged", "generation", k.generation, "tenants", len(k.host.Tenants), "took", k.converged.Took.Round(time.Microsecond))
 		k.keepKnown()
