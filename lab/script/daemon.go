@@ -146,7 +146,8 @@ func (s *stage) repaired(c call) error {
 		}
 		took, stood := r.At.Sub(s.damaged.at), s.pulse.stood()-s.damaged.stood
 		c.printf("repaired after %s, of which the machine stood still for %s", took.Round(time.Millisecond), stood.Round(time.Millisecond))
-		if within > 0 && took-stood > within {
+		// It excuses as much again and no more: lab daemons share this process, and one that hogs all processors looks like a busy machine.
+		if within > 0 && took-min(stood, within) > within {
 			return fmt.Errorf("%q was repaired after %s, of which the machine stood still for %s; want %s:\n%s", words, took, stood, within, d.Status())
 		}
 		return nil

@@ -21,7 +21,7 @@ const Help = `The lab
   daemon status HOST    print how it is
   drift HOST OP N       so many changes of the daemon undid what others had done
   repaired HOST [within=D] WORDS   the last thing that the daemon did to undo what others had done has these words, and was done so soon
-                        after the last damage, by its own clock, not counting while the whole machine stood still
+                        after the last damage, by its own clock, not counting up to D more while the whole machine stood still
   damage NODE rules | dormant | services | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX |
          rule PRIORITY | sysctl PATH VALUE | name
                         do what a careless hand does: flush all rules, switch their tables off, flush IPVS's services, delete, set down or change one thing, take the

@@ -18,6 +18,7 @@ func TestRepaired(t *testing.T) {
 		{"in time", 900 * time.Millisecond, 0, "+ route", true},
 		{"too late", 1100 * time.Millisecond, 0, "+ route", false},
 		{"too late, as the machine stood still", 1100 * time.Millisecond, 200 * time.Millisecond, "+ route", true},
+		{"more than twice too late, which nothing excuses", 2100 * time.Millisecond, 2 * time.Second, "+ route", false},
 		{"of something else", 10 * time.Millisecond, 0, "+ link", false},
 		{"of an earlier damage", -time.Millisecond, 0, "+ route", false},
 	} {
