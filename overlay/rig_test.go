@@ -132,8 +132,26 @@ func (r *rig) sysctl(ns, path, value string) {
 	}
 }
 
-// plan compares the kernel with the host's desired state.
+// plan compares the kernel with the host's desired state, as an agent does, and holds that to the comparison of all with all. What the
+// kernel does meanwhile, such as taking a namespace down, may come between the two, but not each time.
 func (r *rig) plan(h topology.Host) Plan {
+	r.Helper()
+	var p, all Plan
+	for range 10 {
+		var err error
+		if p, _, err = r.k.Compare(h); err != nil {
+			r.Fatal(err)
+		}
+		if all = r.whole(h); p.String() == all.String() {
+			return p
+		}
+	}
+	r.Fatalf("Compare plans:\n%s\nof everything:\n%s", p, all)
+	return Plan{}
+}
+
+// whole compares all that the kernel holds with all that it should hold.
+func (r *rig) whole(h topology.Host) Plan {
 	r.Helper()
 	observed, err := r.k.Observe(h.Underlay)
 	if err != nil {
