@@ -16,13 +16,13 @@ const DefaultSocket = "/run/culvert/culvert.sock"
 
 // apiTask answers on a unix socket, in HTTP: GET /status is [Status] in JSON.
 type apiTask struct {
-	listener net.Listener
+	listener *heldListener
 	daemon   *Daemon
 }
 
 // newAPITask takes the socket. It answers once the task runs.
 func newAPITask(path string, d *Daemon) (*apiTask, error) {
-	listener, err := ListenUnix(path)
+	listener, err := hold(path)
 	if err != nil {
 		return nil, fmt.Errorf("API on %s: %w", path, err)
 	}
@@ -31,19 +31,20 @@ func newAPITask(path string, d *Daemon) (*apiTask, error) {
 
 func (t *apiTask) String() string { return "API on " + t.listener.Addr().String() }
 
+// Run gives up the socket when the context ends, and not yet the file beside it: other parts of the daemon may still change the host.
 func (t *apiTask) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", t.status)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if err := server.Serve(t.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(t.listener.Listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
-// close gives the socket up, if the task has not.
+// close gives the socket up, if the task has not, and lets another daemon have it.
 func (t *apiTask) close() { _ = t.listener.Close() }
 
 func (t *apiTask) status(w http.ResponseWriter, _ *http.Request) {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvertnet/culvert/netns"
 	"github.com/culvertnet/culvert/source"
 )
 
@@ -53,6 +55,7 @@ func TestStatusOverTheSocket(t *testing.T) {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
+			api.close()
 		}
 	}
 	stop := run()
@@ -93,6 +96,66 @@ func TestStatusOverTheSocket(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
 		t.Errorf("the file is %q, %v", text, err)
+	}
+}
+
+// slowToEnd is a source that takes its time to end, as a keeper does that is in the middle of a change.
+type slowToEnd struct{ running, told, end chan struct{} }
+
+func (s slowToEnd) String() string { return "slow" }
+
+func (s slowToEnd) Run(ctx context.Context, _ func(source.Snapshot), _ func(error)) error {
+	close(s.running)
+	<-ctx.Done()
+	close(s.told)
+	<-s.end
+	return nil
+}
+
+// TestOneDaemonUntilTheEnd has a daemon told to end while a part of it is still at work: its socket goes, but no other daemon begins before
+// it has ended.
+func TestOneDaemonUntilTheEnd(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: notifications of all namespaces")
+	}
+	host, err := netns.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = host.Close() }()
+	path := filepath.Join(t.TempDir(), "socket")
+	s := slowToEnd{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+	first := New(Options{Name: "hv1", Host: host, Source: s, Socket: path, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- first.Run(ctx) }()
+	select {
+	case <-s.running:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	cancel()
+	<-s.told
+	for deadline := time.Now().Add(time.Minute); ; {
+		_, err := os.Lstat(path)
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a daemon that ends keeps its socket")
+		}
+	}
+	if l, err := ListenUnix(path); err == nil || !strings.Contains(err.Error(), "another daemon has it") {
+		t.Errorf("a second daemon beside one that ends: %v, %v", l, err)
+	}
+	close(s.end)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if l, err := ListenUnix(path); err != nil {
+		t.Errorf("when it has ended: %v", err)
+	} else if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

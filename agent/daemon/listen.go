@@ -14,6 +14,14 @@ import (
 // several that try at once one gets it: that holds the file beside it, PATH.lock, until it closes the socket or dies. The file stays,
 // as a daemon that waits to open it would hold one that nobody else sees.
 func ListenUnix(path string) (net.Listener, error) {
+	l, err := hold(path)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func hold(path string) (*heldListener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("make the socket's folder: %w", err)
 	}
