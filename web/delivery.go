@@ -9,7 +9,9 @@ import (
 
 const (
 	// undelivered are the answers that may wait in memory for their readers at once: metrics of a large host are tens of megabytes.
+	// Those of up to small bytes, such as the health, are not counted: connections are bounded, too.
 	undelivered = 8
+	small       = 64 << 10
 	// delivering is how long a reader may take for an answer, and a second more for each perSecond bytes.
 	delivering = 10 * time.Second
 	perSecond  = 1 << 20
@@ -19,14 +21,17 @@ const (
 type deliveries struct {
 	patience time.Duration
 	mu       sync.Mutex
-	// under way are these, the oldest first.
+	// under way are these, less the small ones, the oldest first.
 	under []*http.ResponseController
 }
 
-// enter gives a reader its time. If too many answers are under way, the oldest is cut off.
+// enter gives a reader its time. If too many answers are under way, the oldest is cut off; a small one cuts off nobody.
 func (d *deliveries) enter(c *http.ResponseController, size int) {
 	// Recorders of tests have no deadline to set.
 	_ = c.SetWriteDeadline(time.Now().Add(d.patience + time.Duration(size)*time.Second/perSecond))
+	if size <= small {
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.under) >= undelivered {

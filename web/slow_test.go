@@ -209,3 +209,47 @@ func TestDeliveryEnds(t *testing.T) {
 		t.Errorf("%d answers are under way", len(out.under))
 	}
 }
+
+// TestSmallAnswersTakeNoPlace has as many large answers wait for their readers as may be, and others ask for something small: nobody is
+// cut off.
+func TestSmallAnswersTakeNoPlace(t *testing.T) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", filepath.Join(t.TempDir(), "web.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &deliveries{patience: time.Hour}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := large
+		if r.URL.Path == healthPath {
+			answer = []byte("ok\n")
+		}
+		_, _ = delivery{w, out}.Write(answer)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	defer func() { _ = server.Close() }()
+	s := &served{T: t, path: listener.Addr().String()}
+	var slow []net.Conn
+	for range undelivered {
+		slow = append(slow, s.ask("/metrics"))
+	}
+	s.eventually("all answers wait for their readers", func() bool {
+		out.mu.Lock()
+		defer out.mu.Unlock()
+		return len(out.under) == undelivered
+	})
+	for range undelivered {
+		if status, body := s.get(healthPath); status != http.StatusOK || string(body) != "ok\n" {
+			t.Errorf("health: status %d, %q", status, body)
+		}
+	}
+	for i, conn := range slow {
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("reader %d: %v", i, err)
+		}
+		n, err := io.Copy(io.Discard, response.Body)
+		if err = errors.Join(err, response.Body.Close()); err != nil || n != int64(len(large)) {
+			t.Errorf("reader %d got %d bytes of %d, %v", i, n, len(large), err)
+		}
+	}
+}
