@@ -30,7 +30,10 @@ type Agent struct {
 }
 
 // OnProgress has f called whenever a plan or its application has come further: what takes long has not come to a halt.
-func (a *Agent) OnProgress(f func()) { a.progress = f }
+func (a *Agent) OnProgress(f func()) {
+	a.progress = f
+	a.kernel.OnProgress(f)
+}
 
 // Open returns the agent of the named host, whose own namespace is given. prefix goes before the names of the tenant
 // namespaces; it is empty on a real host and tells hosts of one machine apart in a lab. Call Close when done.
@@ -202,7 +205,6 @@ func (r *run) fail(place overlay.Place, err error) {
 
 func (r *run) steps(steps []overlay.Step) {
 	steps = slices.DeleteFunc(steps, func(s overlay.Step) bool { return s.Verb != overlay.Remove && r.failed[s.Place] })
-	r.agent.progress()
 	for _, f := range r.agent.kernel.Apply(steps) {
 		place := f.Step.Place
 		if ns, ok := f.Step.Object.(overlay.Namespace); ok {

@@ -25,12 +25,16 @@ type Kernel struct {
 	// that thousands of tenants cost two descriptors, and none between calls, so that a namespace that somebody removes
 	// is not kept alive nor taken for the one that has its name next.
 	root, tenant *handle
+	progress     func()
 }
+
+// OnProgress has f called for each namespace that is read and for each step that is taken: a host has thousands.
+func (k *Kernel) OnProgress(f func()) { k.progress = f }
 
 // Open returns a Kernel for the host whose own namespace is given. Call Close when done; the namespace is the caller's.
 func Open(host *netns.NS, prefix string) *Kernel {
 	nl.EnableErrorMessageReporting = true
-	return &Kernel{host: host, prefix: prefix}
+	return &Kernel{host: host, prefix: prefix, progress: func() {}}
 }
 
 // handle is a netlink socket bound to one namespace.
@@ -119,6 +123,7 @@ func (k *Kernel) Apply(steps []Step) []Failure {
 	defer func() { _ = k.leave() }()
 	var failures []Failure
 	for _, s := range steps {
+		k.progress()
 		if err := k.apply(s); err != nil {
 			failures = append(failures, Failure{s, err})
 		}

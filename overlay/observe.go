@@ -73,6 +73,7 @@ func (k *Kernel) observe(underlay netip.Addr, names []string, only bool, take ta
 	}
 	state := State{}
 	for _, name := range names {
+		k.progress()
 		place := Place(strings.TrimPrefix(name, k.prefix))
 		ns := Namespace{Name: string(place)}
 		inside, err := k.at(place)
@@ -96,6 +97,7 @@ func (k *Kernel) observe(underlay netip.Addr, names []string, only bool, take ta
 		}
 		host.add(ns)
 	}
+	k.progress()
 	host.host()
 	if host.err != nil {
 		return Observed{}, fmt.Errorf("observe the host's namespace: %w", host.err)
