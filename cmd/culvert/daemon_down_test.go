@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -8,9 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/agent/daemon"
+	"github.com/culvertnet/culvert/nft"
+	"github.com/culvertnet/culvert/overlay"
 )
 
 // verified waits until each tenant has been looked at after it was changed last, and found right.
@@ -34,7 +38,6 @@ func TestDaemonDown(t *testing.T) {
 	space := r.lab.HostPrefix("hv2") + "culvert-acme"
 	p := r.start("hv2")
 	p.verified()
-	known := filepath.Join(r.dir, "hv2.known")
 	for _, tt := range []struct{ name, command string }{
 		{"nothing", "true"},
 		{"a rule", "nft flush chain ip culvert forward"},
@@ -59,24 +62,83 @@ func TestDaemonDown(t *testing.T) {
 			r.settled("hv2")
 		}
 	}
-	// A note that is broken, or was written in another life of the machine, is of no consequence.
+}
+
+// TestDaemonKnown breaks a rule while no daemon runs, and forges the note so that it knows of the change. A daemon that believes the note
+// does not read the rules, and nothing else shows it: it finds nothing. One that does not believe it reads them all, and repairs.
+func TestDaemonKnown(t *testing.T) {
+	r := newDaemonRig(t)
+	note := filepath.Join(r.dir, "hv2.known")
+	acme := overlay.Place("culvert-acme")
+	p := r.start("hv2")
+	p.verified()
 	if err := p.end(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(known)
+	text, err := os.ReadFile(note)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(text), `"culvert-acme":{"namespace":`) {
-		t.Errorf("acme's rules are not known: %s", text)
+	var kept struct {
+		Boot    string                      `json:"boot"`
+		Program string                      `json:"program"`
+		Places  map[overlay.Place]nft.Known `json:"places"`
 	}
-	for _, note := range []string{"", "{", strings.Replace(string(text), `"boot":"`, `"boot":"another `, 1)} {
-		if err := errors.Join(p.end(unix.SIGTERM), os.WriteFile(known, []byte(note), 0o600)); err != nil {
+	if err := json.Unmarshal(text, &kept); err != nil || kept.Places[acme].Namespace == 0 {
+		t.Fatalf("%v; acme's rules are not known: %s", err, text)
+	}
+	boot, program := kept.Boot, kept.Program
+	for _, tt := range []struct {
+		name, boot, program string
+		// whole replaces the note.
+		whole *string
+		log   string
+		reads bool
+	}{
+		{name: "as it was left", boot: boot, program: program},
+		{name: "of another boot", boot: "another " + boot, program: program, reads: true},
+		{name: "of another program", boot: boot, program: "another " + program, reads: true},
+		{name: "empty", whole: new(string), log: "all rules are read", reads: true},
+		{name: "broken", whole: &[]string{"{"}[0], log: "all rules are read", reads: true},
+	} {
+		command := exec.Command("ip", "netns", "exec", r.lab.HostPrefix("hv2")+string(acme), "nft", "flush chain ip culvert forward")
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", tt.name, err, out)
+		}
+		known := kept.Places[acme]
+		known.Generation = r.rules("hv2/acme")
+		kept.Boot, kept.Program, kept.Places[acme] = tt.boot, tt.program, known
+		text, err := json.Marshal(kept)
+		if tt.whole != nil {
+			text = []byte(*tt.whole)
+		}
+		if err := errors.Join(err, os.WriteFile(note, text, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		p = r.start("hv2")
-		if s := p.verified(); s.Changes != 0 {
-			t.Errorf("with the note %q: %d changes", note, s.Changes)
+		p := r.start("hv2")
+		if s := p.verified(); (s.Changes > 0) != tt.reads {
+			t.Errorf("with a note %s: %d changes, want the rules read: %t", tt.name, s.Changes, tt.reads)
 		}
+		if tt.reads {
+			r.settled("hv2")
+		}
+		if log := p.log.String(); !strings.Contains(log, tt.log) || tt.log == "" && strings.Contains(log, "all rules are read") {
+			t.Errorf("with a note %s the log lacks %q, or has too much:\n%s", tt.name, tt.log, log)
+		}
+		_ = p.end(unix.SIGKILL)
 	}
+}
+
+// rules is the generation of a node's rules.
+func (r *daemonRig) rules(node string) uint32 {
+	r.Helper()
+	conn, err := nftables.New(nftables.WithNetNSFd(r.open(node).Fd()))
+	if err != nil {
+		r.Fatal(err)
+	}
+	generation, err := conn.GetGen()
+	if err != nil {
+		r.Fatal(err)
+	}
+	return generation.ID
 }
