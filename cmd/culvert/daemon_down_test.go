@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"github.com/culvertnet/culvert/agent/daemon"
@@ -132,13 +131,14 @@ func TestDaemonKnown(t *testing.T) {
 // rules is the generation of a node's rules.
 func (r *daemonRig) rules(node string) uint32 {
 	r.Helper()
-	conn, err := nftables.New(nftables.WithNetNSFd(r.open(node).Fd()))
+	conn, err := nft.Dial(r.open(node))
 	if err != nil {
 		r.Fatal(err)
 	}
-	generation, err := conn.GetGen()
-	if err != nil {
+	_, err = conn.Observe()
+	known, _ := conn.Know(nil)
+	if err := errors.Join(err, conn.Close()); err != nil {
 		r.Fatal(err)
 	}
-	return generation.ID
+	return known.Generation
 }
