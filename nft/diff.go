@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -53,17 +54,17 @@ func Diff(observed, desired []Table) Plan {
 		case was == nil:
 			p.say("+ table %s %s", want.Family, TableName)
 			p.do(func(t *transaction) { t.addTable(want.Family) })
-			p.fill(Table{Family: want.Family}, want)
+			p.fill(Table{Family: want.Family}, want, Table{})
 		case !evolves(*was, want):
 			p.say("~ table %s %s: made anew", want.Family, TableName)
 			p.do(func(t *transaction) { t.deleteTable(want.Family); t.addTable(want.Family) })
-			p.fill(Table{Family: want.Family}, want)
+			p.fill(Table{Family: want.Family}, want, *was)
 		default:
 			if was.Dormant {
 				p.say("~ table %s %s: awake", want.Family, TableName)
 				p.do(func(t *transaction) { t.addTable(want.Family) }) // one that is there gets its flags
 			}
-			p.fill(*was, want)
+			p.fill(p.replace(*was, want), want, *was)
 		}
 	}
 	p.unbind(observed, desired)
@@ -138,7 +139,11 @@ func baseText(c Chain) string {
 
 // becomes reports whether the set can become the other: they have the same type, and room for the elements.
 func (s Set) becomes(o Set) bool {
-	return s.sameDynamics(o) && s.Key.String() == o.Key.String() && s.Data.String() == o.Data.String() && s.Range == o.Range && len(o.Elements) <= s.room()
+	return s.sameDynamics(o) && s.sameType(o) && len(o.Elements) <= s.room()
+}
+
+func (s Set) sameType(o Set) bool {
+	return s.Key.String() == o.Key.String() && s.Data.String() == o.Data.String() && s.Range == o.Range
 }
 
 // without returns the table without the given sets.
@@ -152,7 +157,12 @@ func (t Table) without(sets []string) Table {
 func (p *Plan) replace(was, want Table) Table {
 	var gone []string
 	for _, s := range was.Sets {
-		if next := want.set(s.Name); next != nil && !s.becomes(*next) {
+		next := want.set(s.Name)
+		if next == nil {
+			continue
+		}
+		if next := fullest(was.Family, *next, s); !s.becomes(next) {
+			p.say("~ %s set %s: made anew with room for %d", was.Family, s.Name, next.room())
 			gone = append(gone, s.Name)
 		}
 	}
@@ -163,7 +173,6 @@ func (p *Plan) replace(was, want Table) Table {
 		p.do(func(t *transaction) { t.deleteRules(was.Family, c.Name) })
 	}
 	for _, name := range gone {
-		p.say("~ %s set %s: made anew with room for %d", was.Family, name, want.set(name).room())
 		p.do(func(t *transaction) { t.deleteSet(was.Family, name) })
 	}
 	return was.without(gone)
@@ -187,27 +196,17 @@ func (t Table) chain(name string) *Chain {
 	return nil
 }
 
-// fill plans the way from one table to the other, which can evolve from it.
-func (p *Plan) fill(was, want Table) {
+// fill plans the way from one table to the other, which can evolve from it. The table of before may have had sets that were removed.
+func (p *Plan) fill(was, want, before Table) {
 	f := want.Family
-	sets := len(was.Sets)
-	was = p.replace(was, want)
-	emptied := len(was.Sets) < sets
+	emptied := len(was.Sets) < len(before.Sets)
 	for _, c := range want.Counters {
 		if !slices.Contains(was.Counters, c) {
 			p.say("+ %s counter %s", f, c.Name)
 			p.do(func(t *transaction) { t.addCounter(f, c) })
 		}
 	}
-	for i, s := range want.Sets {
-		old := was.set(s.Name)
-		if old == nil {
-			p.say("+ %s set %s", f, s.Name)
-			p.do(func(t *transaction) { t.addSet(f, s, uint32(i)+1) })
-			old = &Set{}
-		}
-		p.elements(f, *old, s)
-	}
+	p.sets(was, want, before)
 	for _, c := range want.Chains {
 		if was.chain(c.Name) == nil {
 			p.say("+ %s chain %s", f, c.Name)
@@ -242,37 +241,88 @@ func (p *Plan) fill(was, want Table) {
 	}
 }
 
-// elements plans the way from one set's elements to the other's.
-func (p *Plan) elements(f Family, was, want Set) {
-	var gone, added []element
-	for _, k := range was.sorted() {
-		if value, stays := want.Elements[k]; !stays || value != was.Elements[k] {
-			gone = append(gone, element{k, was.Elements[k]})
+// sets plans the sets that are wanted.
+func (p *Plan) sets(was, want, before Table) {
+	f := want.Family
+	for i, s := range want.Sets {
+		known := before.set(s.Name)
+		if known == nil || !known.sameType(s) {
+			known = &Set{}
 		}
-	}
-	for _, k := range want.sorted() {
-		if value, known := was.Elements[k]; !known || value != want.Elements[k] {
-			added = append(added, element{k, want.Elements[k]})
+		there := was.set(s.Name)
+		if there == nil {
+			p.say("+ %s set %s", f, s.Name)
+			p.do(func(t *transaction) { t.addSet(f, fullest(f, s, *known), uint32(i)+1) })
+			there = &Set{}
 		}
+		p.elements(f, *there, s, *known)
 	}
+}
+
+// elements plans the way from one set's elements to the other's. The known ones are those of before, even if the set has been removed.
+func (p *Plan) elements(f Family, there, want, known Set) {
+	between := meanwhile(f, want, known)
+	gone, added := changes(there, want)
 	p.sayElements("-", f, want, gone)
 	p.sayElements("+", f, want, added)
-	if len(gone) > 0 {
-		remove := func(t *transaction) { t.deleteElements(f, want, gone) }
-		if want.Name == setSenders {
-			p.last = append(p.last, remove)
-		} else {
-			p.do(remove)
+	p.steps = append(p.steps, move(f, there, between)...)
+	p.last = append(p.last, move(f, between, want)...)
+}
+
+// meanwhile is the set as it is while flows end ([Plan.last]): what must not be forgotten before is still in it, what notes that it is
+// done not yet.
+func meanwhile(f Family, want, known Set) Set {
+	between := want
+	switch {
+	case want.Name == setSenders:
+		between.Elements = maps.Clone(want.Elements)
+		maps.Copy(between.Elements, known.Elements)
+	case f == IPv4Family && (want.Name == mapOwners || want.Name == setFreed):
+		between.Elements = maps.Clone(want.Elements)
+		maps.DeleteFunc(between.Elements, func(k, value string) bool {
+			old, is := known.Elements[k]
+			return !is || old != value
+		})
+	}
+	return between
+}
+
+// fullest is the set when it has most elements, which it needs the room for.
+func fullest(f Family, want, known Set) Set {
+	if between := meanwhile(f, want, known); len(between.Elements) > len(want.Elements) {
+		return between
+	}
+	return want
+}
+
+// changes are the elements that go and come on the way from one set to the other.
+func changes(from, to Set) (gone, added []element) {
+	if maps.Equal(from.Elements, to.Elements) {
+		return nil, nil
+	}
+	for _, k := range from.sorted() {
+		if value, stays := to.Elements[k]; !stays || value != from.Elements[k] {
+			gone = append(gone, element{k, from.Elements[k]})
 		}
+	}
+	for _, k := range to.sorted() {
+		if value, is := from.Elements[k]; !is || value != to.Elements[k] {
+			added = append(added, element{k, to.Elements[k]})
+		}
+	}
+	return gone, added
+}
+
+// move takes elements out of a set and puts others in, so that it becomes the other.
+func move(f Family, from, to Set) (steps []func(*transaction)) {
+	gone, added := changes(from, to)
+	if len(gone) > 0 {
+		steps = append(steps, func(t *transaction) { t.deleteElements(f, to, gone) })
 	}
 	if len(added) > 0 {
-		add := func(t *transaction) { t.addElements(f, want, added) }
-		if f == IPv4Family && (want.Name == mapOwners || want.Name == setFreed) {
-			p.last = append(p.last, add)
-		} else {
-			p.do(add)
-		}
+		steps = append(steps, func(t *transaction) { t.addElements(f, to, added) })
 	}
+	return steps
 }
 
 // sayElements prints the first few of many.

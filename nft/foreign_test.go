@@ -79,27 +79,6 @@ func TestFlowsOfForeignPortsEndWithoutTheTable(t *testing.T) {
 	}
 }
 
-// TestFlowsEndAfterACrash has the program end between the two transactions: the next one does the rest.
-func TestFlowsEndAfterACrash(t *testing.T) {
-	l := newLot(t, hypervisor())
-	old := hypervisor()
-	old.NAT.Sources[0].Blocks = []portmap.Block{block(1024, 1087), block(1088, 2047)}
-	l.become(Desired(old))
-	below, above := l.spread(1088)
-	observed, err := l.conn.Observe()
-	must(t, err)
-	half := Diff(observed, Desired(givenUp(true)))
-	half.last, half.unbound = nil, nil
-	must(t, l.conn.Apply(half))
-	if n := l.entries(); n != below+above {
-		t.Errorf("conntrack has %d entries, want %d", n, below+above)
-	}
-	l.become(Desired(givenUp(true)))
-	if n := l.entries(); n != below {
-		t.Errorf("conntrack has %d entries, want %d", n, below)
-	}
-}
-
 // TestFlowsOfVMsEnd gives a private address to another VM of this host, or none: the old one's flows end, those of a VM that gets
 // another device do not.
 func TestFlowsOfVMsEnd(t *testing.T) {
