@@ -57,8 +57,8 @@ func (c *Conn) Close() error { return errors.Join(c.reader.CloseLasting(), c.wri
 
 // Apply carries out the plan in one transaction: on an error nothing has changed. Then it ends flows that must not go on ([Plan]):
 // of virtual IPs that stand for another private address now, or for none, and of backends that are gone, which are not tried again
-// if that fails; and of ports that others have now, or nobody, and of VMs that are gone, where a second transaction notes that it is
-// done.
+// if that fails; and of ports that others have now, or nobody, and of addresses and VMs that are gone, where a second transaction notes
+// that it is done.
 func (c *Conn) Apply(p Plan) error {
 	t := transaction{index: c.index}
 	for _, step := range p.steps {

@@ -38,6 +38,30 @@ func TestFlowsEndAfterACrash(t *testing.T) {
 	}
 }
 
+// TestFlowsOfAddressesEndAfterACrash has public addresses leave the tenant: one of several, and all, so that the set of them goes as well.
+func TestFlowsOfAddressesEndAfterACrash(t *testing.T) {
+	endAfterACrash(t, map[string][]Table{"one": Desired(elsewhere()), "all": Desired(inside())})
+}
+
+// endAfterACrash has a VM of hv1 open a flow, and the program die on the way to each of the tables, in which the flow may not go on.
+func endAfterACrash(t *testing.T, cases map[string][]Table) {
+	t.Helper()
+	for name, desired := range cases {
+		t.Run(name, func(t *testing.T) {
+			l := newLot(t, hypervisor())
+			l.leaves(request(40000))
+			l.crash(desired)
+			if n := l.entries(); n != 1 {
+				t.Errorf("conntrack has %d entries, want the one of before", n)
+			}
+			l.become(desired)
+			if n := l.entries(); n != 0 {
+				t.Errorf("conntrack has %d entries of what is gone", n)
+			}
+		})
+	}
+}
+
 // withVMs is hv1 with so many VMs, whose addresses have a byte in common.
 func withVMs(common, n byte) topology.Tenant {
 	t := hypervisor()
@@ -53,18 +77,9 @@ func withVMs(common, n byte) topology.Tenant {
 
 // TestFlowsOfVMsEndAfterACrash has a VM leave while others need more room: the next plan knows what has left.
 func TestFlowsOfVMsEndAfterACrash(t *testing.T) {
-	for _, vms := range []byte{1, 100, 16} {
-		l := newLot(t, hypervisor())
-		l.leaves(request(40000))
-		l.crash(Desired(withVMs(1, vms)))
-		if n := l.entries(); n != 1 {
-			t.Errorf("conntrack has %d entries, want the one of before", n)
-		}
-		l.become(Desired(withVMs(1, vms)))
-		if n := l.entries(); n != 0 {
-			t.Errorf("with %d other VMs conntrack has %d entries of one that is gone", vms, n)
-		}
-	}
+	endAfterACrash(t, map[string][]Table{
+		"one VM": Desired(withVMs(1, 1)), "one more than there is room for": Desired(withVMs(1, 16)), "100 VMs": Desired(withVMs(1, 100)),
+	})
 }
 
 // TestManyVMsLeave has as many VMs come at once as leave, which the room is for: they are there together while flows end.

@@ -225,9 +225,9 @@ func TestDiffOrder(t *testing.T) {
 	before(up, "add set owners", "add to owners")
 	before(up, "add to owners", "add rule")
 	before(up, "add chain ingress", "add rule")
-	before(down, "empty chain forward", "delete set publics")
+	before(down, "empty chain forward", "delete set sources")
 	before(down, "delete chain outbound", "delete set sources")
-	before(down, "delete set publics", "delete counter unknown")
+	before(down, "delete set sources", "delete counter unknown")
 }
 
 // messages are the labels of a plan's messages.

@@ -12,8 +12,9 @@ type Plan struct {
 	// Lines say what changes, one line each, in nft's words.
 	Lines []string
 	steps []func(*transaction)
-	// last are steps for a transaction of their own, when the flows have ended: which VMs are not here any more, and, in the table
-	// that needs it for fragments alone, which ports are others'. If it does not come to that, the next plan ends the flows again.
+	// last are steps for a transaction of their own, when the flows have ended: which VMs are not here any more, which addresses are not
+	// the tenant's, and, in the table that needs it for fragments alone, which ports are others'. If it does not come to that, the next
+	// plan ends the flows again.
 	last []func(*transaction)
 	// unbound are VIPs, listeners with a backend ([binding.what]), ports and VMs ([Table.foreign]) whose flows end when the rules
 	// have changed.
@@ -230,7 +231,12 @@ func (p *Plan) fill(was, want, before Table) {
 	for _, s := range was.Sets {
 		if want.set(s.Name) == nil {
 			p.say("- %s set %s", f, s.Name)
-			p.do(func(t *transaction) { t.deleteSet(f, s.Name) })
+			remove := func(t *transaction) { t.deleteSet(f, s.Name) }
+			if s.remembers() {
+				p.last = append(p.last, remove)
+			} else {
+				p.do(remove)
+			}
 		}
 	}
 	for _, c := range was.Counters {
@@ -269,12 +275,15 @@ func (p *Plan) elements(f Family, there, want, known Set) {
 	p.last = append(p.last, move(f, between, want)...)
 }
 
+// remembers reports whether what is gone stays in the set until its flows have ended: the next plan knows it by that ([Table.foreign]).
+func (s Set) remembers() bool { return s.Name == setSenders || s.Name == setPublics }
+
 // meanwhile is the set as it is while flows end ([Plan.last]): what must not be forgotten before is still in it, what notes that it is
 // done not yet.
 func meanwhile(f Family, want, known Set) Set {
 	between := want
 	switch {
-	case want.Name == setSenders:
+	case want.remembers():
 		between.Elements = maps.Clone(want.Elements)
 		maps.Copy(between.Elements, known.Elements)
 	case f == IPv4Family && (want.Name == mapOwners || want.Name == setFreed):

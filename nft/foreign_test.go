@@ -104,15 +104,20 @@ func TestFlowsOfVMsEnd(t *testing.T) {
 	}
 }
 
+// elsewhere is hv1 after the NAT gateway has got another public address instead of its own.
+func elsewhere() topology.Tenant {
+	t := hypervisor()
+	t.NAT.Addresses[0] = public.Next()
+	t.NAT.Sources[0].Blocks = []portmap.Block{{Address: public.Next(), First: 1024, Last: 2047}}
+	t.NAT.Owners = nil
+	return t
+}
+
 // TestFlowsOfAddressesEnd takes a public address from the tenant's NAT gateway while flows use it.
 func TestFlowsOfAddressesEnd(t *testing.T) {
 	l := newLot(t, hypervisor())
 	l.leaves(request(40000))
-	moved := hypervisor()
-	moved.NAT.Addresses[0] = public.Next()
-	moved.NAT.Sources[0].Blocks = []portmap.Block{{Address: public.Next(), First: 1024, Last: 2047}}
-	moved.NAT.Owners = nil
-	l.become(Desired(moved))
+	l.become(Desired(elsewhere()))
 	if n := l.entries(); n != 0 {
 		t.Errorf("conntrack has %d entries of an address that is not the tenant's", n)
 	}
