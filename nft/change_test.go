@@ -42,7 +42,7 @@ func TestCreateAndDelete(t *testing.T) {
 // to every fourth.
 func TestEveryChange(t *testing.T) {
 	s := newStage(t)
-	now := role{name: "nothing"}
+	now, known := role{name: "nothing"}, digest(nil)
 	change := func(to role) {
 		var desired []Table
 		if to.name != "nothing" {
@@ -51,6 +51,11 @@ func TestEveryChange(t *testing.T) {
 		plan := s.become(desired)
 		if plan.Empty() {
 			t.Errorf("from %s to %s there is nothing to do", now.name, to.name)
+		}
+		if d := digest(desired); d == known {
+			t.Errorf("%s and %s have one digest", now.name, to.name)
+		} else {
+			known = d
 		}
 		if strings.Contains(plan.String(), "~ table ip ") && now.tenant.Hypervisor && to.tenant.Hypervisor {
 			t.Errorf("from %s to %s loses the counters:\n%s", now.name, to.name, plan)

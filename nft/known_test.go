@@ -1,6 +1,9 @@
 package nft
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // know returns what is known of the stage, which must be as desired.
 func (s *stage) know(desired []Table) Known {
@@ -57,6 +60,32 @@ func TestStillElsewhere(t *testing.T) {
 	known := s.know(desired)
 	if still, err := other.conn.Still(known, desired); still || err != nil {
 		t.Errorf("another namespace is taken for it (%v)", err)
+	}
+}
+
+// TestKnownDigestsDiffer changes one thing at a time that there is something to do for.
+func TestKnownDigestsDiffer(t *testing.T) {
+	for what, change := range map[string]func(t *Table){
+		"a rule":         func(t *Table) { t.Chains[0].Rules[0].Digest += " " },
+		"a chain's name": func(t *Table) { t.Chains[0].Name += "s" },
+		"a priority": func(t *Table) {
+			t.Chains[slices.IndexFunc(t.Chains, func(c Chain) bool { return c.Base != nil })].Base.Priority++
+		},
+		"a counter":    func(t *Table) { t.Counters[0].Name += "s" },
+		"a set's name": func(t *Table) { t.Sets[0].Name += "s" },
+		"a range":      func(t *Table) { t.Sets[0].Range = !t.Sets[0].Range },
+		"a timeout":    func(t *Table) { t.Sets[0].Timeout++ },
+		"elements":     func(t *Table) { clear(t.Sets[0].Elements) },
+		"a table":      func(t *Table) { *t = Table{Family: ARPFamily} },
+	} {
+		one, other := Desired(hypervisor()), Desired(hypervisor())
+		change(&other[0])
+		if Diff(one, other).Empty() {
+			t.Errorf("%s: that is no change", what)
+		}
+		if digest(one) == digest(other) {
+			t.Errorf("%s: one digest for both", what)
+		}
 	}
 }
 
