@@ -29,6 +29,8 @@ type bulletin struct {
 	full chan struct{}
 	// said is true once the host has said something. Until then what it said in an earlier life stands.
 	said bool
+	// stirred is true once somebody, be it this host, has written or deleted the host's key, until that has been read.
+	stirred bool
 }
 
 func newBulletin() *bulletin { return &bulletin{full: make(chan struct{}, 1)} }
@@ -47,6 +49,23 @@ func (b *bulletin) again() {
 	}
 }
 
+// stir has the host's key read again, and written if it does not say what the host said last.
+func (b *bulletin) stir() {
+	b.mu.Lock()
+	b.stirred = true
+	b.mu.Unlock()
+	b.again()
+}
+
+// settle reports whether the key has been stirred since it was asked last.
+func (b *bulletin) settle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	stirred := b.stirred
+	b.stirred = false
+	return stirred
+}
+
 // last returns what was said last; false if nothing was.
 func (b *bulletin) last() ([]source.Sick, bool) {
 	b.mu.Lock()
@@ -58,7 +77,8 @@ func (b *bulletin) last() ([]source.Sick, bool) {
 func (s *Source) Publish(sick []source.Sick) { s.bulletin.put(sick) }
 
 // publish writes what is in the bulletin when it differs from written, which is what etcd has. A host without sick backends has
-// no key.
+// no key. Whenever the key changes it is read again: a push of a fleet without the host deletes it, and the fleet may come back before
+// anything changes that the host says.
 func (f *follower) publish(ctx context.Context, written string) error {
 	f.bulletin.again()
 	pause := time.NewTimer(0)
@@ -74,7 +94,7 @@ func (f *follower) publish(ctx context.Context, written string) error {
 			return nil
 		case <-f.bulletin.full:
 		}
-		before, doubtful := written, false
+		before, doubtful := written, f.bulletin.settle()
 		f.insist(ctx, "health", func() (err error) {
 			if doubtful {
 				written, err = f.readOwn(ctx)
@@ -158,6 +178,9 @@ func (d *desk) hearSome(events []*clientv3.Event) {
 	d.sick = maps.Clone(d.sick)
 	for _, e := range events {
 		host := strings.TrimPrefix(string(e.Kv.Key), d.layout.health())
+		if host == d.Host {
+			d.bulletin.stir()
+		}
 		if e.Type == clientv3.EventTypeDelete {
 			delete(d.sick, host)
 		} else if list, ok := readVerdicts(e.Kv.Value); ok {

@@ -116,6 +116,54 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestVerdictsLost has others delete what a living host says about its backends, or write something else: a push of a fleet without the
+// host that is taken back, and by hand. The host says nothing new meanwhile.
+func TestVerdictsLost(t *testing.T) {
+	c := newCluster(t, 1)
+	s := c.open()
+	one := push(t, s, parse(t))
+	hv1 := follow(t, etcd.Config{Address: c.address(), Host: "hv1"})
+	hv1.revision(one)
+	said := []source.Sick{{Backend: vmA, Since: time.Unix(1, 0).UTC(), Why: "refused"}}
+	hv1.source.Publish(said)
+	hv1.hears("hv1", vmA)
+	want, _, last := c.verdictKey("hv1")
+	raw, key := c.raw(), prefix+"/v1/health/hv1"
+	back := func(after int64, lost string) {
+		t.Helper()
+		eventually(t, func() error {
+			resp, err := raw.Get(t.Context(), key)
+			if err != nil || len(resp.Kvs) == 0 {
+				return fmt.Errorf("%s: no key, %v", lost, err)
+			}
+			if value, revision := string(resp.Kvs[0].Value), resp.Kvs[0].ModRevision; value != want || revision <= after {
+				return fmt.Errorf("%s: key %q of revision %d, want %q after %d", lost, value, revision, want, after)
+			}
+			last = resp.Kvs[0].ModRevision
+			return nil
+		})
+	}
+
+	push(t, s, parse(t, "name: hv1,", "name: hv7,", "host: hv1,", "host: hv7,"))
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	push(t, s, parse(t))
+	hv1.source.Publish(said) // as the daemon does when it takes a fleet
+	back(last, "a push that was taken back")
+
+	deleted, err := raw.Delete(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back(deleted.Header.Revision, "deleted")
+	written, err := raw.Put(t.Context(), key, "[]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	back(written.Header.Revision, "written")
+}
+
 // TestVerdictsAfterOutage has a host find something out while etcd is away.
 func TestVerdictsAfterOutage(t *testing.T) {
 	c := newCluster(t, 1)
