@@ -7,7 +7,7 @@ import (
 	"github.com/culvertnet/culvert/topology"
 )
 
-// TestDormant has somebody switch off a table of each family, which keeps all that is in it: it is switched on again, with what it has
+// TestDormant has somebody switch off the tables of all families, which keep all that is in them: they are switched on again, with what they have
 // counted.
 func TestDormant(t *testing.T) {
 	s := newStage(t)
@@ -18,20 +18,20 @@ func TestDormant(t *testing.T) {
 	if counted == 0 {
 		t.Fatal("the stranger was not counted")
 	}
-	families := []string{"netdev", "ip", "ip6", "arp", "inet"}
-	if len(families) != len(desired) {
-		t.Fatalf("%d tables, want one of each of %q", len(desired), families)
+	if len(desired) != 5 {
+		t.Fatalf("%d tables, want one of each family", len(desired))
 	}
-	for _, family := range families {
-		s.know(desired)
-		s.nft("add table " + family + " culvert { flags dormant; }")
-		plan := s.become(desired)
-		if want := "~ table " + family + " culvert: awake\n"; plan.String() != want {
-			t.Errorf("the plan is %q, want %q", plan, want)
-		}
-		if got := s.nft("list", "table", family, TableName); strings.Contains(got, "dormant") {
-			t.Errorf("it is still dormant:\n%s", got)
-		}
+	var want, harm string
+	for _, table := range desired {
+		want += "~ table " + table.Family.String() + " culvert: awake\n"
+		harm += "add table " + table.Family.String() + " culvert { flags dormant; };"
+	}
+	s.nft(harm)
+	if plan := s.become(desired).String(); plan != want {
+		t.Errorf("the plan is %q, want %q", plan, want)
+	}
+	if got := s.nft("list", "ruleset"); strings.Contains(got, "dormant") {
+		t.Errorf("there still is one that is dormant:\n%s", got)
 	}
 	s.strange()
 	if now := s.counts()["netdev/stranger"]; now <= counted {
