@@ -1,7 +1,9 @@
 package etcd
 
 import (
+	"fmt"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -25,7 +27,7 @@ func (f *fabric) wire(text string) {
 }
 
 // TestFenced has a hypervisor that is an edge die: its daemon, not its kernel, which sends on by its own uplink. That it is marked down does
-// not give its ports to others; that its uplink is cut does, once the operator has said so.
+// not give its ports to others; that its uplink is cut does, once the operator has said so. Then it may send by another edge: that drops it.
 func TestFenced(t *testing.T) {
 	up := strings.Replace(full, "192.0.2.2, roles: [hypervisor]}", "192.0.2.2, roles: [hypervisor, edge], uplink: eth1}", 1)
 	down := strings.Replace(up, "uplink: eth1}", "uplink: eth1, state: down}", 1)
@@ -45,6 +47,10 @@ func TestFenced(t *testing.T) {
 	m.leaves("hv2", public)
 
 	f.kill("hv2")
+	back := m.detour("hv2", "edge1")
+	m.leaves("edge1", public)
+	back()
+	m.leaves("hv2", public)
 	f.wire(edit(down, nil, "vm-d@hv1"))
 	f.ran("+ tenant acme: host hv2: 45.86.152.23 17152-33279 (16128 ports), given up", "push", f.write(left, false))
 	f.knows("hv1")
@@ -66,10 +72,52 @@ func TestFenced(t *testing.T) {
 	if at, err := d.Seen(t.Context()); err != nil || at.Addr() != public || at.Port() < 17152 || at.Port() > 33279 {
 		t.Errorf("vm-d is seen as %s: %v", at, err)
 	}
+	before := f.outsiders("edge1")
+	m.detour("hv2", "edge1")
+	eventually(t, func() error {
+		if now := f.outsiders("edge1"); now < before+10 {
+			return fmt.Errorf("edge1 has dropped %d packets of outsiders, %d before hv2 sent there", now, before)
+		}
+		return nil
+	})
 	m.ended("hv2", public, own)
 	m.ended("edge1", public, other)
 	for range 5 {
 		f.lives(a)
 		f.lives(d)
 	}
+}
+
+// detour has the kernel of one edge send what is for the server by another one, until it is called back.
+func (m *mutter) detour(from, by string) (back func()) {
+	m.Helper()
+	out, err := exec.Command("ip", "-n", m.lab.HostPrefix(by)+"culvert-acme", "-4", "-o", "address", "show", "dev", "vx100").Output()
+	fields := strings.Fields(string(out))
+	if err != nil || len(fields) < 4 {
+		m.Fatalf("%s has no overlay address: %v: %s", by, err, out)
+	}
+	via, _, _ := strings.Cut(fields[3], "/")
+	route := func(verb string) {
+		m.Helper()
+		cmd := exec.Command("ip", "-n", m.lab.HostPrefix(from)+"culvert-acme", "route", verb, lab.ServerAddresses()[0].String(), "via", via, "dev", "vx100", "onlink")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			m.Fatalf("%v: %v: %s", cmd.Args, err, out)
+		}
+	}
+	route("add")
+	return func() { route("del") }
+}
+
+// outsiders is how many packets of the overlay a host has dropped because no host of the fleet that is up has sent them.
+func (f *fabric) outsiders(host string) (n int) {
+	f.Helper()
+	out, err := exec.Command("ip", "netns", "exec", f.name+"-"+host, "nft", "list", "counter", "ip", "culvert", "outsider").Output()
+	if err != nil {
+		f.Fatalf("%v: %s", err, out)
+	}
+	_, count, _ := strings.Cut(string(out), "packets ")
+	if _, err := fmt.Sscan(count, &n); err != nil {
+		f.Fatalf("%v: %s", err, out)
+	}
+	return n
 }
