@@ -50,11 +50,12 @@ func etcdAccess(c *cli.Context) etcd.Access {
 	}
 }
 
-// given reports whether a flag is on the command line. The environment is set for all commands alike, and does not count.
+// given reports whether a flag is on the command line. The environment is set for all commands alike, and does not count; a flag with
+// the same value as its variable cannot be told from it.
 func given(c *cli.Context, f *cli.StringFlag) bool {
 	return c.IsSet(f.Name) && !slices.ContainsFunc(f.EnvVars, func(name string) bool {
-		_, set := os.LookupEnv(name) // an empty one, too
-		return set
+		value, set := os.LookupEnv(name) // an empty one, too
+		return set && value == c.String(f.Name)
 	})
 }
 

@@ -49,12 +49,13 @@ func TestFilesBeforeEnvironment(t *testing.T) {
 		etcd           bool
 	}{
 		{"a flag", "", []string{"-f", missing}, false},
+		{"a flag beside its variable", missing + "2", []string{"-f", missing}, false},
 		{"the lock's flag", "", []string{"--lock", missing}, false},
 		{"nothing", "", nil, true},
 		{"a variable", missing, nil, true},
 	} {
 		t.Setenv("CULVERT_FLEET", tt.variable)
-		if tt.words != nil {
+		if tt.variable == "" {
 			if err := os.Unsetenv("CULVERT_FLEET"); err != nil { // until the test ends
 				t.Fatal(err)
 			}

@@ -77,7 +77,7 @@ func (l *loader) fetch(ctx context.Context, keys []string, values map[string][]b
 	for _, key := range missing {
 		v, ok := got[key]
 		if !ok {
-			return errors.Join(errFleet, fmt.Errorf("%s is missing; push the fleet again", key))
+			return errors.Join(errFleet, fmt.Errorf("%s is missing; put back what was there, as docs/etcd.md says", key))
 		}
 		if err := verify(key, v); err != nil {
 			return errors.Join(errFleet, err)
@@ -93,7 +93,7 @@ func (l *loader) assemble(entries []entry, values map[string][]byte) (*config.Fl
 	for _, e := range entries {
 		line := e.line()
 		if _, twice := parts[line]; twice {
-			return nil, nil, nil, fmt.Errorf("%s %s is listed twice; push the fleet again", e.kind, e.name)
+			return nil, nil, nil, fmt.Errorf("%s %s is listed twice; put back what was there, as docs/etcd.md says", e.kind, e.name)
 		}
 		p, ok := l.parts[line]
 		if !ok {
@@ -111,10 +111,10 @@ func (l *loader) assemble(entries []entry, values map[string][]byte) (*config.Fl
 	}
 	fleet, lock := join(list)
 	if len(slices.Compact(slices.Sorted(names(fleet)))) != len(fleet.Hosts)+len(fleet.Tenants) {
-		return nil, nil, nil, errors.New("a host or a tenant is there twice; push the fleet again")
+		return nil, nil, nil, errors.New("a host or a tenant is there twice; put back what was there, as docs/etcd.md says")
 	}
 	if err := portmap.Prove(lock, fleet); err != nil {
-		return nil, nil, nil, fmt.Errorf("the lock does not go with the fleet; push the fleet again:\n%w", err)
+		return nil, nil, nil, fmt.Errorf("the lock does not go with the fleet; put back what was there, as docs/etcd.md says:\n%w", err)
 	}
 	return fleet, lock, parts, nil
 }

@@ -113,7 +113,7 @@ func (o Object) parse() (p part, err error) {
 		return part{}, fmt.Errorf("object %s: unknown kind; upgrade culvert on this host", o)
 	}
 	if !ok {
-		return part{}, fmt.Errorf("object %s holds something else; push the fleet again", o)
+		return part{}, fmt.Errorf("object %s holds something else; put back what was there, as docs/etcd.md says", o)
 	}
 	return p, nil
 }

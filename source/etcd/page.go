@@ -87,7 +87,7 @@ func pageKeys(l layout, root []byte) ([]string, error) {
 	for line := range strings.Lines(string(rest)) {
 		d, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "page ")
 		if !ok || !isDigest(d) {
-			return nil, fmt.Errorf("%s: %q is not a page; push the fleet again", l.fleet(), line)
+			return nil, fmt.Errorf("%s: %q is not a page; put back what was there, as docs/etcd.md says", l.fleet(), line)
 		}
 		keys = append(keys, l.pages()+d)
 	}
@@ -100,11 +100,11 @@ func parsePage(page []byte) ([]entry, error) {
 	for line := range strings.Lines(string(page)) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), " ")
 		if len(fields) < 3 || !isName(fields[0]) || !isName(fields[1]) {
-			return nil, fmt.Errorf("page line %q does not name an object; push the fleet again", line)
+			return nil, fmt.Errorf("page line %q does not name an object; put back what was there, as docs/etcd.md says", line)
 		}
 		for _, d := range fields[2:] {
 			if !isDigest(d) {
-				return nil, fmt.Errorf("page line %q has %q for a digest; push the fleet again", line, d)
+				return nil, fmt.Errorf("page line %q has %q for a digest; put back what was there, as docs/etcd.md says", line, d)
 			}
 		}
 		entries = append(entries, entry{fields[0], fields[1], fields[2:]})
@@ -125,7 +125,7 @@ var errDamaged = errors.New("does not hold what was pushed")
 // verify holds a value to its key.
 func verify(key string, value []byte) error {
 	if d := key[strings.LastIndexByte(key, '/')+1:]; digest(value) != d {
-		return fmt.Errorf("%s %w; push the fleet again", key, errDamaged)
+		return fmt.Errorf("%s %w; put back what was there, as docs/etcd.md says", key, errDamaged)
 	}
 	return nil
 }

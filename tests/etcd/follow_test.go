@@ -183,7 +183,7 @@ func TestDamage(t *testing.T) {
 	put("nonsense")
 	h.refusal("it was written by another version")
 	put("culvert fleet 1\npage 00000000000000000000000000000000\n")
-	h.refusal("is missing; push the fleet again")
+	h.refusal("is missing; put back what was there, as docs/etcd.md says")
 	if _, err := raw.Delete(t.Context(), prefix+"/v1/fleet"); err != nil {
 		t.Fatal(err)
 	}
