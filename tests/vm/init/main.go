@@ -71,6 +71,9 @@ func prepare() (wire.Plan, error) {
 	if err := linkUp("lo"); err != nil {
 		return plan, err
 	}
+	if err := holdHooks("/usr/bin/nft"); err != nil {
+		return plan, err
+	}
 	if err := unix.Sethostname([]byte("culvert-vm")); err != nil {
 		return plan, fmt.Errorf("set host name: %w", err)
 	}

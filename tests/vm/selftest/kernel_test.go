@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -158,4 +159,45 @@ func TestNamespaceIsNamed(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(out), "lo ") {
 		t.Errorf("ip netns exec: %v: %s", err, out)
 	}
+}
+
+// TestHooksAreHeld finds the namespace in which the first process holds hooks, so that the emulator never runs branches while they are patched.
+func TestHooksAreHeld(t *testing.T) {
+	spaces, err := filepath.Glob("/proc/1/task/*/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, space := range spaces {
+		if its, err := os.Readlink(space); err != nil || its == own {
+			continue // a thread that has ended, or one like all others
+		}
+		held, err := netns.GetFromPath(space)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = held.Close() }()
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		origin, err := netns.Get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = origin.Close() }()
+		if err := netns.Set(held); err != nil {
+			t.Fatal(err)
+		}
+		chains := command(t, "", "nft", "list", "chains")
+		if err := netns.Set(origin); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(chains, " hook "); got != 13 {
+			t.Errorf("%d hooks are held, want 13:\n%s", got, chains)
+		}
+		return
+	}
+	t.Errorf("none of %d threads of the first process has a namespace of its own", len(spaces))
 }
