@@ -55,6 +55,15 @@ func Lock(ctx context.Context, path string) (release func(), err error) {
 	}
 }
 
+// MakeLock makes the file of a lock, for a program that soon cannot make files any more. It waits for nobody.
+func MakeLock(path string) error {
+	file, err := openLock(path)
+	if err != nil {
+		return fmt.Errorf("make the host's lock: %w", err)
+	}
+	return file.Close()
+}
+
 // openLock makes the file if need be, but none among the names of namespaces: that would look like one that is half made.
 func openLock(path string) (*os.File, error) {
 	if filepath.Dir(path) == netns.Dir {

@@ -110,11 +110,9 @@ func confineDaemon(c *cli.Context) error {
 	writable := []string{folder}
 	if c.String(namespaceFlag.Name) == "" {
 		lock := agent.LockPath("")
-		release, err := agent.Lock(c.Context, lock) // makes the file
-		if err != nil {
+		if err := agent.MakeLock(lock); err != nil {
 			return err
 		}
-		release()
 		writable = append(writable, lock)
 	}
 	// What the service manager has made for the daemon's own files (systemd.exec(5), StateDirectory=).
