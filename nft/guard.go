@@ -85,7 +85,7 @@ func (g guard) vxlan() Chain {
 	}
 	if g.host.Uplink != "" {
 		// Anybody outside can write the address of a host of the fleet into a packet. The fleet's own come in by the uplink only
-		// where the route to their sender leaves by it.
+		// where the route to their sender leaves by it; of several hops of IPv6 the kernel asks one (nft_fib_ipv6.c).
 		c.Rules = append(c.Rules, rule(f, all(udpTo(g.host.Port), inDevice(g.host.Uplink), notForAnother(), sourceNotBehind(), count(Outsider), drop())...))
 	}
 	return c
