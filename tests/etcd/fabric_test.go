@@ -209,6 +209,16 @@ func (f *fabric) lives(flow traffic.Flow) {
 	}
 }
 
+// serve has the server outside answer on port 443 of its first address until the test ends.
+func (f *fabric) serve() {
+	f.Helper()
+	server, err := traffic.Serve(f.open("server"), traffic.TCP, netip.AddrPortFrom(lab.ServerAddresses()[0], 443))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = server.Close() })
+}
+
 // TestFabric drives a fabric by etcd alone: first rollout, a change, an etcd that is away while a daemon starts anew, and a
 // host that dies and comes back. A flow lives through all of it.
 func TestFabric(t *testing.T) {
@@ -216,11 +226,7 @@ func TestFabric(t *testing.T) {
 	f.ran("pushed: generation", "push", f.file())
 	f.start("hv1", "hv2", "edge1")
 	f.converged()
-	server, err := traffic.Serve(f.open("server"), traffic.TCP, netip.AddrPortFrom(lab.ServerAddresses()[0], 443))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Close() }()
+	f.serve()
 	flow := f.flow()
 	f.lives(flow)
 	if got := f.hops(); got != "100.64.0.1 100.64.0.2" {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/lab"
-	"github.com/culvertnet/culvert/lab/traffic"
 )
 
 var public = netip.MustParseAddr("45.86.152.23")
@@ -37,11 +36,7 @@ func TestFenced(t *testing.T) {
 	f.ran("pushed: generation", "push", f.write(up, true))
 	f.start("hv1", "hv2", "edge1")
 	f.converged()
-	server, err := traffic.Serve(f.open("server"), traffic.TCP, netip.AddrPortFrom(lab.ServerAddresses()[0], 443))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Close() }()
+	f.serve()
 	a := f.from("vm-a")
 	m := f.mutter("hv2", "edge1")
 	m.leaves("hv2", public)

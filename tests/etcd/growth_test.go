@@ -1,14 +1,11 @@
 package etcd
 
 import (
-	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/culvertnet/culvert/agent/daemon"
-	"github.com/culvertnet/culvert/lab"
-	"github.com/culvertnet/culvert/lab/traffic"
 )
 
 // TestGrowth lets a NAT gateway grow while one host's daemon does not move: its ports are announced, and nobody uses them
@@ -18,11 +15,7 @@ func TestGrowth(t *testing.T) {
 	f.ran("pushed: generation", "push", f.file())
 	f.start("hv1", "hv2", "edge1")
 	f.converged()
-	server, err := traffic.Serve(f.open("server"), traffic.TCP, netip.AddrPortFrom(lab.ServerAddresses()[0], 443))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Close() }()
+	f.serve()
 	flow := f.flow()
 	f.lives(flow)
 

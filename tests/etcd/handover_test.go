@@ -115,11 +115,7 @@ func TestHandOver(t *testing.T) {
 	f.ran("pushed: generation", "push", f.write(full, true))
 	f.start("hv1", "hv2", "edge1")
 	f.converged()
-	server, err := traffic.Serve(f.open("server"), traffic.TCP, netip.AddrPortFrom(lab.ServerAddresses()[0], 443))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Close() }()
+	f.serve()
 	a, b := f.from("vm-a"), f.from("vm-b")
 	within := func(flow traffic.Flow, first, last uint16) {
 		t.Helper()

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/culvertnet/culvert/agent/daemon"
-	"github.com/culvertnet/culvert/lab"
 	"github.com/culvertnet/culvert/lab/traffic"
 	"github.com/culvertnet/culvert/source/etcd"
 )
@@ -25,11 +24,7 @@ func TestVirtualIPBecomesNAT(t *testing.T) {
 	f.ran("pushed: generation", "push", f.write(before, true))
 	f.start("hv1", "hv2", "edge1")
 	f.converged()
-	server, err := traffic.Serve(f.open("server"), traffic.TCP, netip.AddrPortFrom(lab.ServerAddresses()[0], 443))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Close() }()
+	f.serve()
 	a, b := f.from("vm-a"), f.from("vm-b")
 	f.lives(a)
 	f.lives(b)
