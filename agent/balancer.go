@@ -52,32 +52,26 @@ func (a *Agent) balancing(place overlay.Place, t topology.Tenant, links overlay.
 	return a.unsettled(place, ipvs.Diff(observed, desired)), "", nil
 }
 
-func (a *Agent) applyBalancing(b Balancing, apply func(*netns.NS, ipvs.Plan) error) error {
-	ns, err := a.kernel.NS(b.Place)
+// inIPVS runs f with a tenant's namespace.
+func (a *Agent) inIPVS(place overlay.Place, f func(*netns.NS) error) error {
+	ns, err := a.kernel.NS(place)
 	if err != nil {
 		return err
 	}
-	return errors.Join(apply(ns, b.Plan), ns.Close())
+	return errors.Join(f(ns), ns.Close())
 }
 
-// applyBalancings carries the plans out, and the ends of those whose time has come. IPVS takes no flows that it does not know for
+// dueSteps are the steps of a plan, or its end if the time for that has come. IPVS takes no flows that it does not know for
 // [ipvs.SettleTime] after its destinations have changed; how long ago that was is nothing that the kernel knows.
-func (r *run) applyBalancings(list []Balancing) {
-	for _, b := range list {
-		if r.failed[b.Place] {
-			continue
-		}
-		carryOut := ipvs.Apply
-		if due, ok := r.agent.settling[b.Place]; ok && len(b.Plan.Steps) == 0 && !time.Now().Before(due) {
-			carryOut = ipvs.Settle
-			delete(r.agent.settling, b.Place)
-		} else if b.Plan.Settles() {
-			r.agent.settling[b.Place] = time.Now().Add(ipvs.SettleTime)
-		}
-		if err := r.agent.applyBalancing(b, carryOut); err != nil {
-			r.fail(b.Place, fmt.Errorf("change the load balancer of %s: %w", b.Place, err))
-		}
+func (a *Agent) dueSteps(b Balancing) []ipvs.Step {
+	if due, ok := a.settling[b.Place]; ok && len(b.Plan.Steps) == 0 && !time.Now().Before(due) {
+		delete(a.settling, b.Place)
+		return b.Plan.Later
 	}
+	if b.Plan.Settles() {
+		a.settling[b.Place] = time.Now().Add(ipvs.SettleTime)
+	}
+	return b.Plan.Steps
 }
 
 // unsettled takes the end off a plan whose time has not come.
@@ -100,7 +94,7 @@ func (a *Agent) Announce(p Plan) (map[overlay.Place]time.Time, error) {
 	var errs []error
 	for _, b := range p.Balancing {
 		if b.Plan.Announces() {
-			err := a.applyBalancing(b, ipvs.Announce)
+			err := a.inIPVS(b.Place, func(ns *netns.NS) error { return ipvs.Announce(ns, b.Plan) })
 			if errors.Is(err, netns.ErrNotExist) {
 				continue // nobody has sent it a packet yet
 			}
@@ -166,9 +160,7 @@ func (a *Agent) Settle(ctx context.Context, p Plan) error {
 	var failures Failures
 	for _, b := range ends {
 		delete(a.settling, b.Place)
-		if err := a.applyBalancing(b, ipvs.Settle); err != nil {
-			failures = append(failures, Failure{b.Place, fmt.Errorf("settle the load balancer of %s: %w", b.Place, err)})
-		}
+		failures = append(failures, balanceFailures(b.Place, "settle", a.inIPVS(b.Place, func(ns *netns.NS) error { return ipvs.Settle(ns, b.Plan) }))...)
 	}
 	if len(failures) > 0 {
 		return failures

@@ -16,14 +16,6 @@ func (a *Agent) guard(host topology.Host) (plan nft.Plan, leaves bool, err error
 	return plan, desired == nil, err
 }
 
-// applyGuard changes the rules of the host's own namespace.
-func (a *Agent) applyGuard(p Plan) error {
-	if p.Guard.Empty() {
-		return nil
-	}
-	return a.applyRules(overlay.HostPlace, p.Guard)
-}
-
 // dial runs f with the netfilter sockets of a place; errors.Is(err, netns.ErrNotExist) if there is none.
 func (a *Agent) dial(place overlay.Place, f func(*nft.Conn) error) (err error) {
 	ns := a.host

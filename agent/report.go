@@ -121,10 +121,14 @@ func overlayChanges(phases ...[]overlay.Step) []Change {
 	var out []Change
 	for _, steps := range phases {
 		for _, s := range steps {
-			out = append(out, Change{s.Verb, string(s.Place), OverlayChange, s.Text()})
+			out = append(out, overlayChange(s))
 		}
 	}
 	return out
+}
+
+func overlayChange(s overlay.Step) Change {
+	return Change{s.Verb, string(s.Place), OverlayChange, s.Text()}
 }
 
 func rulesChanges(place overlay.Place, p nft.Plan) []Change {

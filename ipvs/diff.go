@@ -48,6 +48,18 @@ func (s Step) String() string {
 	return string(s.Verb) + " " + text
 }
 
+// Object names what the step is about, in ipvsadm's words: a service is one with its destinations.
+func (s Step) Object() string {
+	switch {
+	case s.Setting != nil:
+		return "net.ipv4.vs." + s.Setting.Name
+	case s.Daemon != nil:
+		return s.Daemon.String()
+	default:
+		return s.Service.Name.String()
+	}
+}
+
 // Plan is the way from the observed to the desired state.
 type Plan struct {
 	// Steps are for [Apply].

@@ -1,6 +1,9 @@
 package daemon
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/culvertnet/culvert/agent"
@@ -13,30 +16,140 @@ type Fault struct {
 	Object string `json:"object"`
 	// Incident says why, and since when the object fails, for whatever reasons.
 	Incident
+	// Retry is when it is tried next if nothing happens until then.
+	Retry time.Time `json:"retry"`
 }
 
 // maxFaults is how many objects of a tenant are told of. The tenant's own error has all of them.
 const maxFaults = 20
 
-// faults are those of a try after others. An object that goes on failing has failed since it did first.
-func faults(old []Fault, found []agent.Fault, now time.Time) []Fault {
-	failing := make(map[string]time.Time, len(old))
-	for _, f := range old {
-		failing[string(f.Kind)+" "+f.Object] = f.Since
+// failing are objects of one place that could not be made. Each has its own times, so that one that goes on failing holds up no other.
+type failing map[agent.Object]*fault
+
+// fault is how often an object could not be made, and when it is tried next.
+type fault struct {
+	err error
+	// since is when the first try in a row failed, tried when the last one did.
+	since, tried, retry time.Time
+	tries               int
+	// rank is its place among those that failed in the last look: what others stand on comes first.
+	rank int
+	// drift says that the first try was to undo what others did.
+	drift bool
+}
+
+// sooner is when the next try may be if something has happened: not at once, as it may have been the last try's own writes.
+func (f *fault) sooner() time.Time { return f.tried.Add(backOff(f.tries-1) / 4) }
+
+// hurry brings the next tries forward to a given time, or as close to it as may be.
+func (f failing) hurry(at time.Time) {
+	for _, one := range f {
+		if soon := later(at, one.sooner()); soon.Before(one.retry) {
+			one.retry = soon
+		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// release has all objects tried at the next look.
+func (f failing) release() {
+	for _, one := range f {
+		one.retry = one.tried
+	}
+}
+
+// renew forgets how often objects have failed: what is wanted of them may be something else now.
+func (f failing) renew() {
+	f.release()
+	for _, one := range f {
+		one.tries = 0
+	}
+}
+
+// hold enters the objects whose next try is not due, with their last errors.
+func (f failing) hold(held map[agent.Object]error, now time.Time) {
+	for object, one := range f {
+		if one.retry.After(now) {
+			held[object] = one.err
+		}
+	}
+}
+
+// next is when the next object is due, zero for none.
+func (f failing) next() (next time.Time) {
+	for _, one := range f {
+		if next.IsZero() || one.retry.Before(next) {
+			next = one.retry
+		}
+	}
+	return next
+}
+
+// again reports whether a look has tried objects that had failed before, or found them as they should be, and whether that was to undo
+// what others had done.
+func (f failing) again(o outcome) (again, drift bool) {
+	stays := make(map[agent.Object]bool)
+	for _, b := range o.blocked {
+		stays[b] = true
+	}
+	for _, failure := range o.failures {
+		_, held := o.held[failure.Object]
+		stays[failure.Object] = held
+	}
+	for object, one := range f {
+		if !stays[object] {
+			again, drift = true, drift || one.drift
+		}
+	}
+	return again, drift
+}
+
+// take enters what failed in a look. An object that goes on failing has failed since it did first; one that has not been tried, for
+// another's failure, is as it was. Where one is well again, the others need not wait: they may have failed for its sake.
+func (f failing) take(o outcome, drift bool, now time.Time) failing {
+	out := make(failing, len(o.failures))
+	for _, b := range o.blocked {
+		if old := f[b]; old != nil {
+			out[b] = old
+		}
+	}
+	for i, failure := range o.failures {
+		one := f[failure.Object]
+		if one == nil {
+			one = &fault{since: now, drift: drift}
+		}
+		if _, held := o.held[failure.Object]; !held && out[failure.Object] == nil {
+			one.err, one.tried, one.retry = failure.Err, now, now.Add(backOff(one.tries))
+			one.tries++
+		}
+		one.rank = i
+		out[failure.Object] = one
+	}
+	for object := range f {
+		if out[object] == nil {
+			out.release()
+		}
+	}
+	return out
+}
+
+// list is for the status: those that have failed for longest first.
+func (f failing) list() []Fault {
+	objects := slices.SortedFunc(maps.Keys(f), func(a, b agent.Object) int {
+		return cmp.Or(f[a].since.Compare(f[b].since), cmp.Compare(f[a].rank, f[b].rank))
+	})
 	var out []Fault
-	told := make(map[string]bool, len(found))
-	for _, f := range found {
-		name := string(f.Kind) + " " + f.Object
-		if told[name] || len(out) == maxFaults {
-			continue
+	for _, o := range objects {
+		if one := f[o]; o.Kind != "" && len(out) < maxFaults {
+			reason := agent.Failure{Object: o, Err: one.err}.Reason()
+			out = append(out, Fault{o.Kind, o.Name, Incident{reason.Error(), one.since}, one.retry})
 		}
-		told[name] = true
-		since, ok := failing[name]
-		if !ok {
-			since = now
-		}
-		out = append(out, Fault{f.Kind, f.Object, Incident{f.Err.Error(), since}})
 	}
 	return out
 }

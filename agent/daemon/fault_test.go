@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,50 +14,132 @@ import (
 	"github.com/culvertnet/culvert/topology"
 )
 
+// object is one of the host's.
+func object(name string) agent.Object { return agent.Object{Kind: agent.OverlayChange, Name: name} }
+
+// fails is the outcome of a look in which objects fail.
+func fails(why string, objects ...string) outcome {
+	o := outcome{err: errors.New(why)}
+	for _, name := range objects {
+		o.failures = append(o.failures, agent.Failure{Object: object(name), Err: fmt.Errorf("add %s: %w", name, errors.New(why))})
+	}
+	return o
+}
+
 // TestFaults follows objects over tries: how long each fails is its own matter, whatever the reason, and a success ends all.
 func TestFaults(t *testing.T) {
 	r := &record{}
 	r.want(&topology.Tenant{}, epoch, causeFleet)
-	fails := func(after time.Duration, objects ...string) {
-		o := outcome{err: errors.New("no")}
-		for _, name := range objects {
-			o.faults = append(o.faults, agent.Fault{Kind: agent.OverlayChange, Object: name, Err: fmt.Errorf("%v", after)})
-		}
-		r.look(o, epoch.Add(after))
-	}
-	fails(0, "a", "b")
-	fails(time.Second, "b", "c", "b")
+	r.look(fails("no", "a", "b"), epoch)
+	r.look(fails("never", "b", "c"), epoch.Add(time.Second))
+	second := epoch.Add(time.Second) // b is released, as a is well
 	want := []Fault{
-		{agent.OverlayChange, "b", Incident{"1s", epoch}},
-		{agent.OverlayChange, "c", Incident{"1s", epoch.Add(time.Second)}},
+		{agent.OverlayChange, "b", Incident{"never", epoch}, second},
+		{agent.OverlayChange, "c", Incident{"never", second}, second},
 	}
-	if len(r.Faults) != 2 || r.Faults[0] != want[0] || r.Faults[1] != want[1] {
+	if !slices.Equal(r.Faults, want) {
 		t.Errorf("faults %+v, want %+v", r.Faults, want)
+	}
+	blocked := fails("no", "d")
+	blocked.blocked = []agent.Object{object("c"), object("e")}
+	r.look(blocked, epoch.Add(2*time.Second))
+	if len(r.Faults) != 2 || r.Faults[0].Object != "c" || r.Faults[0].Error != "never" || r.Faults[1].Object != "d" {
+		t.Errorf("faults %+v, want c's as it was, as it has not been tried, and d's", r.Faults)
 	}
 	many := make([]string, 3*maxFaults)
 	for i := range many {
 		many[i] = fmt.Sprint(i)
 	}
-	fails(2*time.Second, many...)
-	if len(r.Faults) != maxFaults {
-		t.Errorf("%d faults, want %d", len(r.Faults), maxFaults)
+	r.look(fails("no", many...), epoch.Add(3*time.Second))
+	if len(r.Faults) != maxFaults || len(r.failing) != len(many) {
+		t.Errorf("%d faults of %d objects, want %d of %d", len(r.Faults), len(r.failing), maxFaults, len(many))
 	}
-	r.look(outcome{}, epoch.Add(3*time.Second))
-	if len(r.Faults) != 0 {
-		t.Errorf("after a success: %+v", r.Faults)
+	r.look(outcome{}, epoch.Add(4*time.Second))
+	if len(r.Faults) != 0 || len(r.failing) != 0 {
+		t.Errorf("after a success: %+v", r.failing)
 	}
 }
 
-// failing is an agent of a host where a parameter of each tenant cannot be written. What else fails is told by before: a plan of
+// TestBackOffOfEach has one object fail again and again, then another beside it, which gets times of its own. What is repaired meanwhile
+// is drift, and does not wait for either.
+func TestBackOffOfEach(t *testing.T) {
+	r, now := &record{}, epoch
+	r.want(&topology.Tenant{}, epoch, causeFleet)
+	// try looks when it is due, and has the objects fail. It returns those that were tried.
+	try := func(objects ...string) (tried []string, why cause) {
+		held := make(map[agent.Object]error)
+		r.failing.hold(held, now)
+		o := fails("no", objects...)
+		o.held = held
+		for _, f := range o.failures {
+			if _, ok := held[f.Object]; !ok {
+				tried = append(tried, f.Name)
+			}
+		}
+		return tried, r.look(o, now)
+	}
+	var waits []time.Duration
+	for range 12 {
+		if tried, _ := try("a"); !slices.Equal(tried, []string{"a"}) {
+			t.Fatalf("after %v: tried %q", waits, tried)
+		}
+		waits = append(waits, r.due.Sub(now))
+		now = r.due
+	}
+	if last := len(waits) - 1; waits[0] != firstRetry || waits[1] != 2*firstRetry || waits[last] != lastRetry {
+		t.Errorf("waits %v", waits)
+	}
+	try("a")
+	asked := now
+	now = now.Add(time.Second) // somebody changes something
+	r.ask(now)
+	if r.due != now {
+		t.Fatalf("a change is looked at after %v", r.due.Sub(now))
+	}
+	o := fails("no", "a")
+	o.held, o.changes = map[agent.Object]error{object("a"): errors.New("no")}, writes.changes
+	if why := r.look(o, now); why != causeDrift || r.Drift != 1 || r.Repaired == nil {
+		t.Errorf("a repair beside what fails: cause %s, drift %d", why, r.Drift)
+	}
+	if now = r.due; now.Sub(asked) > time.Second+longest {
+		t.Errorf("the repair is looked at after %v", now.Sub(asked))
+	}
+	tried, _ := try("a", "b")
+	if !slices.Equal(tried, []string{"b"}) || r.due.Sub(now) != firstRetry {
+		t.Errorf("another object's failure: tried %q, again after %v", tried, r.due.Sub(now))
+	}
+	now = r.due
+	if tried, _ = try("a", "b"); !slices.Equal(tried, []string{"b"}) || r.due.Sub(now) != 2*firstRetry {
+		t.Errorf("when that is due: tried %q, again after %v", tried, r.due.Sub(now))
+	}
+	now = asked.Add(lastRetry / 4)
+	if tried, _ = try("a", "b"); !slices.Equal(tried, []string{"a", "b"}) {
+		t.Errorf("a quarter of a minute after something happened, tried %q", tried)
+	}
+	if _, why := try("a"); why != causeDrift || r.due != r.notBefore {
+		t.Errorf("b is well: cause %s, a is tried after %v", why, r.due.Sub(now))
+	}
+	now = r.due
+	if tried, _ = try("a"); !slices.Equal(tried, []string{"a"}) || r.due.Sub(now) != lastRetry {
+		t.Errorf("after b's success: tried %q, again after %v", tried, r.due.Sub(now))
+	}
+	r.want(&topology.Tenant{}, now, causeFleet)
+	now = r.due
+	if tried, why := try("a"); !slices.Equal(tried, []string{"a"}) || r.due.Sub(now) != firstRetry || why != causeRetry {
+		t.Errorf("another fleet: tried %q for the cause %s, again after %v", tried, why, r.due.Sub(now))
+	}
+}
+
+// stuck is an agent of a host where a parameter of each tenant cannot be written. What else fails is told by before: a plan of
 // tenants, or the host's own part, before which nothing is tried.
-type failing struct {
+type stuck struct {
 	*stub
 	before *string
 }
 
 var forwarding = overlay.Sysctl{Path: "net/ipv4/ip_forward", Value: "1"}
 
-func (f failing) PlanOnly(_ topology.Host, names []string) (p agent.Plan, err error) {
+func (f stuck) PlanOnly(_ topology.Host, names []string) (p agent.Plan, err error) {
 	if *f.before == "plan" && len(names) > 0 {
 		return p, errors.New("no such device")
 	}
@@ -67,15 +150,18 @@ func (f failing) PlanOnly(_ topology.Host, names []string) (p agent.Plan, err er
 	return p, nil
 }
 
-func (f failing) Apply(p agent.Plan) error {
+func (f stuck) Try(p agent.Plan, _ map[agent.Object]error) (a agent.Attempt) {
 	if *f.before == "host" {
-		return agent.Failures{{Place: overlay.HostPlace, Err: errors.New("no guard")}}
+		a.Failures = agent.Failures{{Object: agent.Object{Kind: agent.RulesChange, Name: "rules"}, Err: errors.New("no guard")}}
+		return a
 	}
-	var out agent.Failures
 	for _, s := range p.Overlay.Steps {
-		out = append(out, agent.Failure{Place: s.Place, Err: overlay.Failure{Step: s, Err: errors.New("read-only file system")}})
+		a.Failures = append(a.Failures, agent.Failure{
+			Object: agent.Object{Place: s.Place, Kind: agent.OverlayChange, Name: s.Object.String()},
+			Err:    overlay.Failure{Step: s, Err: errors.New("read-only file system")},
+		})
 	}
-	return out
+	return a
 }
 
 // TestFaultsNotTried has errors between two tries, before any object is tried: none has succeeded, so each goes on failing.
@@ -85,7 +171,7 @@ func TestFaultsNotTried(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, now := &stub{}, ""
 				k := stubbed(t, s)
-				k.agent = failing{s, &now}
+				k.agent = stuck{s, &now}
 				began := time.Now()
 				for i, want := range []string{"read-only file system", complaint, "read-only file system"} {
 					now = ""

@@ -74,7 +74,7 @@ type changer interface {
 	PlanHost(host topology.Host) (agent.Plan, error)
 	PlanOnly(host topology.Host, names []string) (agent.Plan, error)
 	Announce(p agent.Plan) (map[overlay.Place]time.Time, error)
-	Apply(p agent.Plan) error
+	Try(p agent.Plan, held map[agent.Object]error) agent.Attempt
 	Settling() map[overlay.Place]time.Time
 	Known() map[overlay.Place]nft.Known
 	Doubt()

@@ -28,6 +28,9 @@ func (k *keeper) lookAtAll(ctx context.Context) {
 	k.whole = time.Time{}
 	k.record("")
 	started := time.Now()
+	for _, r := range k.records {
+		r.failing.release()
+	}
 	for _, t := range k.host.Tenants {
 		k.number(t.Name)
 	}
@@ -168,30 +171,14 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		change(&o)
 		outcomes[name] = o
 	}
-	for _, c := range plan.Changes() {
-		at(strings.TrimPrefix(c.Namespace, topology.NamespacePrefix), func(o *outcome) { o.changes = append(o.changes, c) })
-	}
-	for _, step := range plan.Overlay.Steps {
-		if _, ok := step.Object.(overlay.Port); ok && step.Verb == overlay.Add {
-			at(tenantAt(step.Place), func(o *outcome) { o.came = true })
-		}
-	}
 	for _, w := range plan.Overlay.Waiting {
 		at(tenantAt(w.Place), func(o *outcome) { o.waiting = append(o.waiting, w.Device) })
 	}
+	if !plan.Empty() {
+		k.try(plan, names, at)
+	}
 	for _, b := range plan.Balancing {
 		at(tenantAt(b.Place), func(o *outcome) { o.settles = len(b.Plan.Steps) == 0 && len(o.changes) == len(b.Plan.Later) })
-	}
-	if !plan.Empty() {
-		var failures agent.Failures
-		if err := k.agent.Apply(plan); err != nil && !errors.As(err, &failures) {
-			failures = agent.Failures{{Err: err}}
-		}
-		for _, f := range failures {
-			at(tenantAt(f.Place), func(o *outcome) {
-				o.err, o.faults = errors.Join(o.err, f.Err), append(o.faults, agent.Faults(f.Err)...)
-			})
-		}
 	}
 	for _, n := range plan.Notes {
 		if !slices.Contains(k.lacks, n) {
@@ -207,23 +194,53 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 	slices.Sort(names)
 	causes := k.causes(names, outcomes)
 	hostErr := outcomes[""].err
+	planned := make(map[string]bool)
+	if hostErr != nil {
+		for _, c := range plan.Changes() {
+			planned[tenantAt(overlay.Place(c.Namespace))] = true
+		}
+	}
 	for _, name := range names {
 		o := outcomes[name]
-		if hostErr != nil && o.err == nil && len(o.changes) > 0 {
+		if o.err == nil && name != "" && planned[name] {
 			o.err = fmt.Errorf("the host's own part failed, and this may not have been done: %w", hostErr)
 			o.untried = true
 		}
 		k.enter(name, o, causes[name], started)
 		if r := k.records[name]; hostErr != nil && r != nil {
-			r.ask(k.records[""].Retry)
+			r.lookAt(k.records[""].Retry)
 		}
 	}
 	for place, due := range k.agent.Settling() {
 		if r := k.records[tenantAt(place)]; r != nil {
-			r.ask(due)
+			r.lookAt(due)
 		}
 	}
 	k.compareUnderlay(plan.Facts)
+}
+
+// try applies a plan but for objects that failed not long ago.
+func (k *keeper) try(plan agent.Plan, names []string, at func(string, func(*outcome))) {
+	held, now := make(map[agent.Object]error), time.Now()
+	k.record("").failing.hold(held, now)
+	for _, name := range names {
+		k.record(name).failing.hold(held, now)
+	}
+	attempt := k.agent.Try(plan, held)
+	for _, c := range attempt.Done {
+		at(tenantAt(overlay.Place(c.Namespace)), func(o *outcome) { o.changes = append(o.changes, c) })
+	}
+	for _, place := range attempt.Attached {
+		at(tenantAt(place), func(o *outcome) { o.came = true })
+	}
+	for _, f := range attempt.Failures {
+		at(tenantAt(f.Place), func(o *outcome) {
+			o.err, o.failures, o.held = errors.Join(o.err, f), append(o.failures, f), held
+		})
+	}
+	for _, b := range attempt.Blocked {
+		at(tenantAt(b.Place), func(o *outcome) { o.blocked = append(o.blocked, b) })
+	}
 }
 
 // causes finds out why each tenant had something to do. What is done in the host's own part for a tenant has the tenant's cause.
@@ -257,11 +274,9 @@ func (k *keeper) compareUnderlay(facts overlay.Facts) {
 // enter writes the outcome down and tells of it.
 func (k *keeper) enter(name string, o outcome, why cause, started time.Time) {
 	r, now := k.record(name), time.Now()
-	if o.err == nil {
-		k.changes += len(o.changes)
-		if why == causeDrift {
-			k.drift += len(o.changes)
-		}
+	k.changes += len(o.changes)
+	if why == causeDrift {
+		k.drift += len(o.changes)
 	}
 	k.tell(r, o, why)
 	if r.Error != nil && o.err == nil && !k.whole.IsZero() {

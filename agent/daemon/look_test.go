@@ -74,11 +74,11 @@ func (s *stub) Announce(p agent.Plan) (map[overlay.Place]time.Time, error) {
 	return later, nil
 }
 
-func (s *stub) Apply(p agent.Plan) error {
+func (s *stub) Try(p agent.Plan, _ map[agent.Object]error) (a agent.Attempt) {
 	for _, b := range p.Balancing {
 		s.applied = append(s.applied, tenantAt(b.Place))
 	}
-	return nil
+	return a
 }
 
 func (s *stub) Settling() map[overlay.Place]time.Time { return nil }

@@ -33,15 +33,24 @@ type record struct {
 	settled bool
 	// due is when the next look is, zero for none; it is not before notBefore.
 	due, notBefore time.Time
-	// failures in a row, and looks in a row that found something to do.
+	// failing are the objects that could not be made when they were tried last.
+	failing failing
+	// failures are tries in a row that failed for other reasons than an object, rounds are looks in a row that found something to do.
 	failures, rounds int
 }
 
 // backOff is how long to wait after a failure that has come so often before.
 func backOff(failures int) time.Duration { return min(firstRetry<<min(failures, 20), lastRetry) }
 
-// ask has the tenant looked at, at the given time or as soon as it may be.
+// ask has the tenant looked at, at the given time or as soon as it may be, because something may be otherwise since the last time: what
+// failed then is tried sooner.
 func (r *record) ask(at time.Time) {
+	r.failing.hurry(at)
+	r.lookAt(at)
+}
+
+// lookAt has the tenant looked at, at the given time or as soon as it may be.
+func (r *record) lookAt(at time.Time) {
 	if at.Before(r.notBefore) {
 		at = r.notBefore
 	}
@@ -57,20 +66,25 @@ func (r *record) putOff(until time.Time) { r.due, r.notBefore = until, until }
 func (r *record) want(t *topology.Tenant, now time.Time, why cause) {
 	r.wanted, r.changed, r.settled, r.State, r.why = t, true, false, Pending, why
 	r.notBefore, r.failures = time.Time{}, 0
-	r.ask(now)
+	r.failing.renew()
+	r.lookAt(now)
 }
 
 // outcome is what a look did to one tenant.
 type outcome struct {
+	// changes are those that were made.
 	changes []agent.Change
-	// came is true if a VM's device was there to be attached.
+	// came is true if a VM's device has been attached.
 	came    bool
 	waiting []string
 	// settles is true if all that changed was due since an earlier look.
 	settles bool
 	err     error
-	// faults are the objects that the error is about.
-	faults []agent.Fault
+	// failures are the objects that the error is about, blocked are those that have not been tried because of them.
+	failures []agent.Failure
+	blocked  []agent.Object
+	// held are the objects that have not been tried because it was not their time; they are among the failures.
+	held map[agent.Object]error
 	// untried is true if the error came before any object: those that failed before have not succeeded since.
 	untried bool
 }
@@ -90,14 +104,15 @@ const (
 
 // cause finds out why the look had something to do.
 func (r *record) cause(o outcome, first bool) cause {
+	again, drift := r.failing.again(o)
 	switch {
 	case o.settles:
 		return causeSettle
 	case r.settled && o.came:
 		return causeDevice
-	case r.settled:
+	case r.settled && (!again || drift):
 		return causeDrift
-	case r.failures > 0:
+	case r.failures > 0 || again:
 		return causeRetry
 	case first:
 		return causeStart
@@ -113,7 +128,7 @@ func (r *record) take(o outcome, why cause, generation string, started, now time
 	if len(o.changes) > 0 {
 		r.rounds++
 		r.Changed, r.Took = now, now.Sub(started)
-		if why == causeDrift && o.err == nil {
+		if why == causeDrift {
 			r.Drift += len(o.changes)
 			r.Repaired = repair(now, o.changes)
 		}
@@ -127,28 +142,37 @@ func (r *record) take(o outcome, why cause, generation string, started, now time
 	case r.rounds > 1:
 		pause = min(calm<<min(r.rounds, 10), longest)
 	}
-	r.Waiting = o.waiting
+	r.Waiting, r.notBefore = o.waiting, now.Add(pause)
+	if len(o.changes) > 0 {
+		r.lookAt(r.notBefore) // is it so now?
+	}
 	if o.err != nil {
-		wait := backOff(r.failures)
-		r.failures++
-		r.State, r.Error, r.Retry = Failed, since(r.Error, o.err, now), now.Add(wait)
-		if !o.untried {
-			r.Faults = faults(r.Faults, o.faults, now)
-		}
-		// A notification may bring the next try forward, but not our own writes of this one.
-		r.notBefore = now.Add(max(pause, wait/4))
-		r.ask(r.Retry)
+		r.takeFailure(o, why, now)
 		return
 	}
-	r.failures, r.Error, r.Retry, r.Faults = 0, nil, time.Time{}, nil
+	r.failures, r.failing = 0, nil
+	r.Error, r.Retry, r.Faults = nil, time.Time{}, nil
 	r.settled, r.State, r.Generation = true, Converged, generation
 	if len(o.waiting) > 0 {
 		r.State = Waiting
 	}
-	r.notBefore = now.Add(pause)
-	if len(o.changes) > 0 {
-		r.ask(r.notBefore) // is it so now?
+}
+
+// takeFailure enters that a look failed: for objects, each of which has its next try, or before any was tried.
+func (r *record) takeFailure(o outcome, why cause, now time.Time) {
+	r.State, r.Error = Failed, since(r.Error, o.err, now)
+	if o.untried {
+		wait := backOff(r.failures)
+		r.failures++
+		r.Retry = now.Add(wait)
+		// A notification may bring the next try forward, but not our own writes of this one.
+		r.notBefore = later(r.notBefore, now.Add(wait/4))
+	} else {
+		r.failing = r.failing.take(o, why == causeDrift, now)
+		r.failures, r.settled = 0, true
+		r.Faults, r.Retry = r.failing.list(), later(now, r.failing.next())
 	}
+	r.lookAt(r.Retry)
 }
 
 func repair(now time.Time, changes []agent.Change) *Repair {

@@ -13,7 +13,7 @@ import (
 var (
 	epoch  = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	writes = outcome{changes: []agent.Change{{Verb: "add", Text: "route 10.0.0.1/32 dev tap-a"}}}
-	broken = outcome{err: errors.New("no such device")}
+	broken = outcome{err: errors.New("no such device"), untried: true}
 )
 
 // look enters an outcome that took no time.

@@ -18,18 +18,15 @@ const logLines = 50
 
 // tell logs what a look did to a tenant: a line for each change, and a failure when it is new.
 func (k *keeper) tell(r *record, o outcome, why cause) {
-	level, did := slog.LevelInfo, "changed"
+	level := slog.LevelInfo
 	if why == causeDrift {
 		level = slog.LevelWarn
 	}
-	if o.err != nil {
-		did = "tried" // and the failure says what did not work
-	}
 	for _, c := range o.changes[:min(len(o.changes), logLines)] {
-		k.opts.Log.Log(context.Background(), level, did, "tenant", r.Name, "cause", string(why), "change", c.String())
+		k.opts.Log.Log(context.Background(), level, "changed", "tenant", r.Name, "cause", string(why), "change", c.String())
 	}
 	if more := len(o.changes) - logLines; more > 0 {
-		k.opts.Log.Log(context.Background(), level, did+" more", "tenant", r.Name, "cause", string(why), "changes", more)
+		k.opts.Log.Log(context.Background(), level, "changed more", "tenant", r.Name, "cause", string(why), "changes", more)
 	}
 	switch {
 	case o.err != nil && (r.Error == nil || r.Error.Error != o.err.Error()):
