@@ -3,10 +3,6 @@ package overlay
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -40,9 +36,15 @@ func Open(host *netns.NS, prefix string) *Kernel {
 // handle is a netlink socket bound to one namespace.
 type handle struct {
 	*netlink.Handle
-	kernel *Kernel
-	place  Place
-	ns     *netns.NS
+	kernel     *Kernel
+	place      Place
+	ns         *netns.NS
+	parameters parameters
+}
+
+// Close gives its sockets back; the namespace is the caller's.
+func (h *handle) Close() error {
+	return errors.Join(h.Handle.Close(), h.parameters.Close())
 }
 
 // at returns the handle of a place; errors.Is(err, netns.ErrNotExist) if there is no such namespace. A tenant's handle is
@@ -148,47 +150,3 @@ func (k *Kernel) apply(s Step) error {
 	}
 	return s.Object.put(h)
 }
-
-// sysctls reads kernel parameters of the namespace. One that is missing is left out: its device is on its way out, or the
-// kernel lacks it and the write will tell.
-func (h *handle) sysctls(wanted []Sysctl) (found []Object, err error) {
-	err = h.ns.Do(func() error {
-		for _, s := range wanted {
-			value, err := readSysctl("/proc/sys/" + s.Path)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("read %s: %w", s.Path, err)
-			}
-			s.Value = value
-			found = append(found, s)
-		}
-		return nil
-	})
-	return found, err
-}
-
-// readSysctl reads a parameter with as few system calls as there can be: a host has two for each VM.
-func readSysctl(path string) (string, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	var text [128]byte // of numbers
-	n, err := unix.Read(fd, text[:])
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimSpace(string(text[:n])), nil
-}
-
-func (o Sysctl) put(h *handle) error {
-	return h.ns.Do(func() error {
-		return os.WriteFile(filepath.Join("/proc/sys", o.Path), []byte(o.Value), 0)
-	})
-}
-
-// drop leaves a parameter as it is: it goes with its device or its namespace.
-func (o Sysctl) drop(*handle) error { return nil }

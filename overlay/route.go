@@ -65,7 +65,7 @@ type Stray struct {
 
 // Sysctl is a kernel parameter below /proc/sys.
 type Sysctl struct {
-	// Path uses slashes, so that device names may have dots.
+	// Path begins with net/ and uses slashes, so that device names may have dots.
 	Path, Value string
 	// Device is the link whose parameter it is, empty for a namespace-wide one.
 	Device string
