@@ -16,6 +16,9 @@ const (
 	messageNew = 0 // IPCTNL_MSG_CT_NEW
 	messageGet = 1 // IPCTNL_MSG_CT_GET
 	messageEnd = 2 // IPCTNL_MSG_CT_DELETE
+	messageAll = 5 // IPCTNL_MSG_CT_GET_STATS
+
+	statisticsEntries = 1 // CTA_STATS_GLOBAL_ENTRIES
 
 	sourceNAT = 1 << 4 // IPS_SRC_NAT
 )
@@ -53,8 +56,12 @@ func withSocket(ns *netns.NS, f func(fd int) error) error {
 	return errors.Join(f(fd), unix.Close(fd))
 }
 
-// dump calls each for every entry that a request asks for, while the kernel is read. An error of each ends it.
+// dump calls each for every entry that a request asks for, while the kernel is read. An error of each ends it. The kernel walks past
+// the flows of all namespaces for that, which is spared one that has none.
 func dump(fd int, request []byte, each func(*Entry) error) error {
+	if n, err := count(fd); err != nil || n == 0 {
+		return err
+	}
 	if err := send(fd, request); err != nil {
 		return err
 	}
@@ -68,6 +75,37 @@ func dump(fd int, request []byte, each func(*Entry) error) error {
 			return err
 		}
 	}
+}
+
+// count returns how many flows the namespace has, those included that have not passed yet.
+func count(fd int) (n uint32, err error) {
+	if err := send(fd, finish(appendHeader(nil, messageAll, unix.NLM_F_REQUEST, 0, unix.AF_UNSPEC), 0)); err != nil {
+		return 0, err
+	}
+	b := make([]byte, 4<<10)
+	size, err := receive(fd, b)
+	if err != nil {
+		return 0, err
+	}
+	const family = 4 // struct nfgenmsg
+	told := false
+	_, err = messages(b[:size], func(kind uint16, _ uint32, body []byte) (bool, error) {
+		switch {
+		case kind == unix.NLMSG_ERROR:
+			return true, failure(body)
+		case kind == subsystem<<8|messageAll && len(body) >= family:
+			attributes(body[family:], func(kind uint16, value []byte) {
+				if kind == statisticsEntries && len(value) == 4 {
+					n, told = binary.BigEndian.Uint32(value), true
+				}
+			})
+		}
+		return false, nil
+	})
+	if err == nil && !told {
+		err = errShort
+	}
+	return n, err
 }
 
 func send(fd int, b []byte) error {

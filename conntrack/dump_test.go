@@ -201,3 +201,22 @@ func BenchmarkTranslated(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/flows, "ns/flow")
 }
+
+// TestCount has as many flows as were sent, in this namespace alone, whichever state they are in.
+func TestCount(t *testing.T) {
+	r, other := newRig(t), newRig(t)
+	other.send(3, 80)
+	for i, tt := range []struct{ more, want int }{{0, 0}, {5, 5}, {2, 7}} {
+		r.send(tt.more, uint16(80+i))
+		err := withSocket(r.ns, func(fd int) error {
+			n, err := count(fd)
+			if int(n) != tt.want {
+				t.Errorf("%d flows, want %d", n, tt.want)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

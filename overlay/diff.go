@@ -141,7 +141,7 @@ func Diff(observed Observed, desired State) Plan {
 		}
 	}
 	plan := Plan{Steps: d.steps, renewed: d.renewed}
-	slices.SortFunc(plan.Steps, compareSteps)
+	order(plan.Steps)
 	for l := range d.absent {
 		plan.Waiting = append(plan.Waiting, Waiting{l.place, l.device})
 	}
@@ -151,9 +151,30 @@ func Diff(observed Observed, desired State) Plan {
 	return plan
 }
 
-// compareSteps is the order in which a plan makes its changes.
-func compareSteps(a, b Step) int {
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Place, b.Place), cmp.Compare(a.Object.String(), b.Object.String()))
+// order puts steps into the order in which a plan makes its changes: by rank, place and text. Text is slow to make: once for each step,
+// and kept for those of one rank and place.
+func order(steps []Step) {
+	compare := func(a, b Step) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Place, b.Place)) }
+	slices.SortFunc(steps, compare)
+	type named struct {
+		text string
+		step Step
+	}
+	var group []named
+	for len(steps) > 0 {
+		group = group[:0]
+		for _, s := range steps {
+			if compare(steps[0], s) != 0 {
+				break
+			}
+			group = append(group, named{s.Object.String(), s})
+		}
+		slices.SortFunc(group, func(a, b named) int { return cmp.Compare(a.text, b.text) })
+		for i := range group {
+			steps[i] = group[i].step
+		}
+		steps = steps[len(group):]
+	}
 }
 
 // rank puts removals that take traffic away first, then links in the way, then additions as the stages say, then the

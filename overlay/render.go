@@ -2,7 +2,6 @@ package overlay
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/culvertnet/culvert/topology"
@@ -27,7 +26,7 @@ func (s State) Commands() []string {
 			steps = append(steps, Step{Verb: Add, Place: place, Object: o})
 		}
 	}
-	slices.SortFunc(steps, compareSteps)
+	order(steps)
 	var out []string
 	before := true
 	for _, step := range steps {
