@@ -159,14 +159,20 @@ func (b *builder) routers() Set {
 // edges are the senders whose packets come straight from outside. An edge that is a hypervisor or a node too has looked the owner
 // up before it sends: two such hosts with different maps would bounce a packet between them.
 func (b *builder) edges() Set {
+	s := b.overlayEdges()
+	if b.t.Edge {
+		s.Elements[string(Value{}.mac(topology.UplinkHostMAC))] = ""
+	}
+	return s
+}
+
+// overlayEdges are those that send from the overlay: each is in routers too.
+func (b *builder) overlayEdges() Set {
 	s := set(setEdges, Type{MAC})
 	for _, p := range b.t.Peers {
 		if p.Edge && !p.Hypervisor && !p.Balancer {
 			s.Elements[string(Value{}.mac(p.MAC))] = ""
 		}
-	}
-	if b.t.Edge {
-		s.Elements[string(Value{}.mac(topology.UplinkHostMAC))] = ""
 	}
 	return s
 }

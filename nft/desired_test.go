@@ -41,6 +41,7 @@ func TestSets(t *testing.T) {
 		{hypervisor(), NetdevFamily, setEdges, []string{edge1}},
 		{hypervisor(), IPv4Family, setEdges, []string{edge1}},
 		{both(), IPv4Family, setEdges, []string{edge1, uplink}},
+		{both(), NetdevFamily, setEdges, []string{edge1}},
 		{edge(), NetdevFamily, setEdges, nil},
 		{hypervisor(), IPv4Family, setPublics, []string{"45.86.152.23"}},
 		{edge(), IPv4Family, setPublics, []string{"45.86.152.23"}},

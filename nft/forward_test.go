@@ -298,6 +298,8 @@ func TestBoth(t *testing.T) {
 	if n := l.entries(); n != 0 {
 		t.Errorf("conntrack has %d entries of other hosts' flows", n)
 	}
+	// The MAC of what comes from the host itself counts on the uplink alone.
+	l.expect(l.vx, nil, counts{"netdev/stranger": 1}, outside)
 	port := l.leaves(request(40000))
 	l.expect(l.uplink, []string{"tap-a 02:63:76:ff:ff:fe>52:54:00:00:00:0a ttl 59 udp 198.51.100.1:443>10.0.0.12:40000"}, nil,
 		outside.with(func(f *frame) { f.payload = ports(443, port) }))

@@ -42,6 +42,12 @@ type lot struct {
 // newLot makes the rules' namespace as the overlay's room would, the VXLAN device being a cable.
 func newLot(t testing.TB, tenant topology.Tenant) *lot {
 	t.Helper()
+	return newLotOver(t, tenant, func(l *lot, farLink *netlink.Handle) *wire { return l.cable(l.far, farLink, "vx100", hv1MAC, 1450) })
+}
+
+// newLotOver is newLot with another device for the overlay.
+func newLotOver(t testing.TB, tenant topology.Tenant, overlay func(l *lot, farLink *netlink.Handle) *wire) *lot {
+	t.Helper()
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
 	oneCPU(t)
@@ -53,7 +59,7 @@ func newLot(t testing.TB, tenant topology.Tenant) *lot {
 	setSysctls(t, farNS, "net/ipv6/conf/default/disable_ipv6=1")
 	setSysctls(t, ns, "net/ipv6/conf/default/disable_ipv6=1")
 	cable := func(name string, mac config.MAC, mtu int) *wire { return s.cable(farNS, farLink, name, mac, mtu) }
-	l.vx = cable("vx100", hv1MAC, 1450)
+	l.vx = overlay(l, farLink)
 	l.tap = cable("tap-a", topology.GatewayMAC, 1500)
 	l.uplink = cable(topology.UplinkDevice, topology.UplinkTenantMAC, 1450)
 	l.wires = []*wire{l.vx, l.tap, l.uplink}

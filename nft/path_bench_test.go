@@ -149,14 +149,17 @@ func BenchmarkPath(b *testing.B) {
 			f.destination, f.payload = netip.MustParseAddr("47.0.0.1"), ports(443, uint16(portmap.FirstPort+i*8%(small*portmap.Granule)), data...)
 		}).encode()
 	}
-	through := make([][]byte, flows)
+	through, throughVXLAN, repliesVXLAN := make([][]byte, flows), make([][]byte, flows), make([][]byte, flows)
 	for i := range flows {
 		through[i], replies[i] = toVM(i), misdirected(i)
+		throughVXLAN[i], repliesVXLAN[i] = encapsulated(hypervisor(), through[i]), encapsulated(hypervisor(), replies[i])
 	}
 	const conntrack = "add table ip t; add chain ip t c { type filter hook forward priority 0; }; add rule ip t c ct state established accept"
 	const dropAll = "add table netdev t; add chain netdev t c { type filter hook ingress device tap-a priority -500; policy drop; }"
 	dropping, plain, tracking := bareLot(b, dropAll), bareLot(b, ""), bareLot(b, conntrack)
 	few, lots := newLot(b, many(small, false)), newLot(b, many(large, false))
+	plainVXLAN, fewVXLAN, lotsVXLAN := newEncapsulated(b, hypervisor()), newEncapsulated(b, many(small, false)), newEncapsulated(b, many(large, false))
+	plainVXLAN.become(nil)
 	fewVIPs, lotsVIPs := newLot(b, many(small, true)), newLot(b, many(large, true))
 	ways := []*way{
 		{name: "sender alone", lot: dropping, in: dropping.tap, frames: established},
@@ -168,11 +171,19 @@ func BenchmarkPath(b *testing.B) {
 		{name: "virtual IP, 10", lot: fewVIPs, in: fewVIPs.tap, frames: established, base: 1, goal: 1.32},
 		{name: "virtual IP, 10 000", lot: lotsVIPs, in: lotsVIPs.tap, frames: established, base: 1, goal: 1.32},
 		{name: "overlay to overlay, routed", lot: plain, in: plain.vx, frames: through},
-		{name: "redirect, 10 granules", lot: few, in: few.vx, frames: replies, base: 8, goal: 1},
-		{name: "redirect, 10 000 granules", lot: lots, in: lots.vx, frames: replies, base: 8, goal: 1},
+		{name: "redirect, 10 granules", lot: few, in: few.vx, frames: replies, base: 8},
+		{name: "redirect, 10 000 granules", lot: lots, in: lots.vx, frames: replies, base: 8},
+		{name: "VXLAN to VXLAN, routed", lot: plainVXLAN, in: plainVXLAN.vx, frames: throughVXLAN},
+		{name: "redirect by VXLAN, 10", lot: fewVXLAN, in: fewVXLAN.vx, frames: repliesVXLAN, base: 11, goal: 1},
+		{name: "redirect by VXLAN, 10 000", lot: lotsVXLAN, in: lotsVXLAN.vx, frames: repliesVXLAN, base: 11, goal: 1},
 		{name: "new flow, conntrack alone", lot: tracking, in: tracking.tap, frames: openings, fresh: true},
-		{name: "new flow, SNAT, 10 VMs", lot: few, in: few.tap, frames: openings, fresh: true, base: 11, goal: 1.75},
-		{name: "new flow, SNAT, 10 000 VMs", lot: lots, in: lots.tap, frames: openings, fresh: true, base: 11, goal: 1.75},
+		{name: "new flow, SNAT, 10 VMs", lot: few, in: few.tap, frames: openings, fresh: true, base: 14, goal: 1.75},
+		{name: "new flow, SNAT, 10 000 VMs", lot: lots, in: lots.tap, frames: openings, fresh: true, base: 14, goal: 1.75},
+	}
+	for _, w := range ways[1:] {
+		if _, err := unix.Write(w.in.fd, w.frames[0]); err != nil || len(w.lot.received()) != 1 {
+			b.Fatalf("%s: a packet does not come out (%v)", w.name, err)
+		}
 	}
 	for _, w := range ways {
 		w.in.speed()

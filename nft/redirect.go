@@ -34,13 +34,13 @@ const setInsiders = "insiders"
 func (b *builder) netdev() Table {
 	const f = NetdevFamily
 	t := Table{Family: f, Counters: []Counter{Stranger}, Sets: []Set{b.routers()}}
-	ingress := Chain{
-		Name: chainIngress, Base: &Base{Type: "filter", Hook: Ingress, Device: b.vx, Priority: priorityFilter},
-		Rules: []Rule{
-			// Whoever can send to our VXLAN port, but is no host of this tenant, gets nothing in.
-			rule(f, isEthernet(), etherSourceNot(setRouters), count(Stranger), drop()),
-		},
+	ingress := Chain{Name: chainIngress, Base: &Base{Type: "filter", Hook: Ingress, Device: b.vx, Priority: priorityFilter}}
+	if b.redirects() {
+		// Most frames are an edge's, and an edge is a router: a look at its MAC is enough, and no rule below is about it.
+		ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSource(setEdges), goTo(chainFromEdge)))
 	}
+	// Whoever can send to our VXLAN port, but is no host of this tenant, gets nothing in.
+	ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSourceNot(setRouters), count(Stranger), drop()))
 	if b.runsBackends() {
 		t.Sets = append(t.Sets, b.nodes(), b.backends())
 		ingress.Rules = append(ingress.Rules, rule(f, all(isEthernet(), etherSource(setNodes), b.recognise())...))
@@ -56,7 +56,7 @@ func (b *builder) netdev() Table {
 		return t
 	}
 	t.Counters = append(t.Counters, Redirected)
-	t.Sets = append(t.Sets, b.edges(), b.peers())
+	t.Sets = append(t.Sets, b.overlayEdges(), b.peers())
 	if b.t.NAT != nil {
 		t.Sets = append(t.Sets, ported(), icmpErrors(), b.owners())
 	}
@@ -68,7 +68,6 @@ func (b *builder) netdev() Table {
 			t.Sets = append(t.Sets, b.vipOwners(f))
 		}
 	}
-	ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSource(setEdges), jump(chainFromEdge)))
 	if b.turns() {
 		t.Sets = append(t.Sets, b.insiders(), b.publics(IPv4Family))
 		ingress.Rules = append(ingress.Rules, rule(f, isEthernet(), etherSource(setInsiders), isIPv4(), source(IPv4Family, setPublics), jump(chainFromEdge)))
@@ -117,29 +116,34 @@ func (b *builder) insiders() Set {
 
 // fromEdge finds the owner of a packet by the VIP or the port that it is for.
 func (b *builder) fromEdge() Chain {
+	const f = NetdevFamily
 	c := Chain{Name: chainFromEdge}
+	if b.t.NAT != nil {
+		// Nearly all that lands wrong ends here, so this is the first rule, and one: each rule that is asked in vain takes time. Nothing
+		// further on checks that hops are left, in older kernels not even fwd.
+		c.Rules = append(c.Rules, rule(f, isIPv4(), hopsAbove(IPv4Family, 1), whole(), protocol(setPorted), portOwner("th dport & 65472", 2).mark(), goTo(chainSendOn)))
+	}
 	// A VIP needs no ports, so fragments go their way as well.
-	for _, f := range []Family{IPv4Family, IPv6Family} {
-		if b.redirectsWhole(f) {
-			c.Rules = append(c.Rules, rule(NetdevFamily, is(f), hopsAbove(f, 1), vipOwner(f).mark(), goTo(chainSendOnOf(f))))
+	for _, of := range []Family{IPv4Family, IPv6Family} {
+		if b.redirectsWhole(of) {
+			c.Rules = append(c.Rules, rule(f, is(of), hopsAbove(of, 1), vipOwner(of).mark(), goTo(chainSendOnOf(of))))
 		}
 	}
 	if b.t.NAT != nil {
-		c.Rules = append(c.Rules, b.byPort()...)
-		c.Rules = append(c.Rules, b.toNode(NetdevFamily, chainSendOn)...)
+		c.Rules = append(c.Rules, b.withoutPorts()...)
+		c.Rules = append(c.Rules, b.toNode(f, chainSendOn)...)
 	}
 	return c
 }
 
-// byPort finds the owner of a packet by the port that it is for.
-func (b *builder) byPort() []Rule {
+// withoutPorts finds the owner of packets that do not begin with ports, and lets go what has none.
+func (b *builder) withoutPorts() []Rule {
 	const f = NetdevFamily
 	return []Rule{
-		// Nothing here checks that hops are left, in older kernels not even fwd: the network stack does.
+		// The network stack ends what has no hops left.
 		rule(f, isIPv4(), hopsBelow(2), accept()),
 		// Fragments have no ports: conntrack puts them together first, then the chain "fragments" finds their owner.
 		rule(f, isIPv4(), fragment(), setMark(fragmentMark), accept()),
-		rule(f, isIPv4(), protocol(setPorted), portOwner("th dport & 65472", 2).mark(), goTo(chainSendOn)),
 		// Source NAT keeps the identifiers of echo requests in the block as well.
 		rule(f, all(isIPv4(), icmp("echo-reply", icmpEchoReply), portOwner("icmp id & 65472", 4).mark(), goTo(chainSendOn))...),
 		rule(f, all(isIPv4(), aboutPort(), portOwner("@th,224,16 & 0xffc0", 28).mark(), goTo(chainSendOn))...),

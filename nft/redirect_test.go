@@ -206,3 +206,33 @@ func TestNoBounce(t *testing.T) {
 		t.Error("no host redirects what another one has redirected: the test compares nothing")
 	}
 }
+
+// TestEdgesFirst holds every role against what the chain "ingress" relies on when it lets frames of edges pass all its other rules.
+func TestEdgesFirst(t *testing.T) {
+	compared := 0
+	for _, r := range roles() {
+		table := find(Desired(r.tenant), NetdevFamily)
+		edges := table.set(setEdges)
+		if edges == nil {
+			continue
+		}
+		for mac := range edges.Elements {
+			compared++
+			if _, ok := table.set(setRouters).Elements[mac]; !ok {
+				t.Errorf("%s: %s is an edge and a stranger", r.name, edges.Key.format(mac))
+			}
+			for _, name := range []string{setNodes, setInsiders} {
+				other := table.set(name)
+				if other == nil {
+					continue
+				}
+				if _, ok := other.Elements[mac]; ok {
+					t.Errorf("%s: %s is in edges and in %s", r.name, edges.Key.format(mac), name)
+				}
+			}
+		}
+	}
+	if compared == 0 {
+		t.Error("no role has edges: the test compares nothing")
+	}
+}

@@ -35,7 +35,8 @@ var purposes = map[string]string{
 	"netdev ingress": "Sees every frame that comes out of the VXLAN device, before the network stack. Frames of hosts that do not hold the tenant end here. " +
 		"On a hypervisor, frames of edges are looked up in `owners`: a packet for another host's port or virtual IP is sent on at once, with one hop less, without a route and " +
 		"without a conntrack entry. Only what comes from an edge is redirected, and on an edge that balances an address of the NAT gateway what VMs of `insiders` send there. " +
-		"`edges` has no host that redirects, and `insiders` no edge, so two hosts with maps of different ages cannot bounce a packet between them.",
+		"`edges` has no host that redirects, and `insiders` no edge, so two hosts with maps of different ages cannot bounce a packet between them. " +
+		"Whole packets with ports from edges are what comes most, so the rules about them are the first: a redirect asks two sets and the map before it is counted.",
 	"netdev uplink": "The same question for what comes from outside by the host's own uplink.",
 	"ip fragments": "Fragments have no ports, so `from_edge` lets them pass, with a mark. Conntrack puts them together at priority -400; here, before conntrack looks for a flow " +
 		"at -200, the whole datagram has a port, and goes to its owner in fragments again.",

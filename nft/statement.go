@@ -125,6 +125,11 @@ func fragment() statement {
 	return says("ip frag-off & 16383 != 0", network(6, 2, reg1), mask(reg1, 0x3f, 0xff), &expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{0, 0}})
 }
 
+// ip frag-off & 0x3fff == 0: no fragment.
+func whole() statement {
+	return says("ip frag-off & 16383 == 0", network(6, 2, reg1), mask(reg1, 0x3f, 0xff), equal(0, 0))
+}
+
 // ip ttl < LIMIT
 func hopsBelow(limit byte) statement {
 	return says(fmt.Sprintf("ip ttl < %d", limit), network(8, 1, reg1), &expr.Cmp{Op: expr.CmpOpLt, Register: reg1, Data: []byte{limit}})
