@@ -47,13 +47,13 @@ var (
 		{Path: "net/ipv4/conf/default/send_redirects", Value: "0", at: stageSysctl},
 		{Path: "net/ipv4/conf/all/accept_redirects", Value: "0", at: stageSysctl},
 		{Path: "net/ipv4/conf/default/accept_redirects", Value: "0", at: stageSysctl},
+		// An edge chooses among hosts by the addresses alone, like the router that it stands in for.
+		{Path: "net/ipv4/fib_multipath_hash_policy", Value: "0", at: stageSysctl},
+		{Path: "net/ipv4/ip_forward", Value: "1", at: stageForwarding},
 		// The overlay has no multicast: nothing could be found out by duplicate address detection or router discovery.
 		{Path: "net/ipv6/conf/default/accept_dad", Value: "0", at: stageSysctl},
 		{Path: "net/ipv6/conf/default/accept_ra", Value: "0", at: stageSysctl},
 		{Path: "net/ipv6/conf/default/addr_gen_mode", Value: "1", at: stageSysctl},
-		// An edge chooses among hosts by the addresses alone, like the router that it stands in for.
-		{Path: "net/ipv4/fib_multipath_hash_policy", Value: "0", at: stageSysctl},
-		{Path: "net/ipv4/ip_forward", Value: "1", at: stageForwarding},
 		{Path: "net/ipv6/conf/all/forwarding", Value: "1", at: stageForwarding},
 	}
 )

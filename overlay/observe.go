@@ -144,7 +144,6 @@ func (o *observer) facts(underlay netip.Addr) Facts {
 
 func (o *observer) tenant(host *observer) {
 	o.readLinks()
-	wanted := slices.Concat(namespaceWide, timeouts(config.Timeouts{}), []Sysctl{acceptLocal})
 	for _, l := range o.links {
 		name := l.Attrs().Name
 		v, isVXLAN := vxlanOf(l)
@@ -162,7 +161,8 @@ func (o *observer) tenant(host *observer) {
 			o.add(Port{Device: name, MAC: mac(l.Attrs().HardwareAddr), down: isDown(l)})
 		}
 	}
-	o.readSysctls(append(wanted, o.portParameters()...))
+	// Those of one protocol are read together: they have a folder of their own.
+	o.readSysctls(slices.Concat(o.portParameters(), []Sysctl{acceptLocal}, namespaceWide, timeouts(config.Timeouts{})))
 	o.addresses()
 	o.neighbours(func(string) bool { return true })
 	o.entries()
