@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,9 @@ type Site struct {
 	Prefix string
 	Fleet  *config.Fleet
 	Lock   *portmap.Lock
+	// Together, if set, returns when all hosts that converge at the same time have come to it or have ended. A load balancer's nodes may
+	// change their backends no further apart than package ipvs allows (HeadsUp); so a busy machine does not part them further.
+	Together func()
 	// Sick tells whether a host says of a backend that it runs that it fails its health check; nil is none.
 	Sick func(host string, id topology.BackendID) bool
 }
@@ -98,9 +102,15 @@ func (l *Lab) convergeAll(ctx context.Context, fleet *config.Fleet, lock *portma
 	errs := make([]error, len(hosts))
 	var group errgroup.Group
 	group.SetLimit(atOnce)
+	together := meeting(len(hosts))
 	for i, host := range hosts {
+		arrive, meet := together()
+		if atOnce < len(hosts) {
+			meet = nil // some begin when others have ended
+		}
 		group.Go(func() error {
-			errs[i] = l.converge(ctx, fleet, lock, host)
+			defer arrive()
+			errs[i] = l.converge(ctx, Site{Host: host, Fleet: fleet, Lock: lock, Together: meet})
 			return nil
 		})
 	}
@@ -108,14 +118,25 @@ func (l *Lab) convergeAll(ctx context.Context, fleet *config.Fleet, lock *portma
 	return errors.Join(errs...)
 }
 
-func (l *Lab) converge(ctx context.Context, fleet *config.Fleet, lock *portmap.Lock, host string) (err error) {
-	ns, err := netns.Open(hostNamespace(l.prefix, host))
+// meeting is of so many. Each has two functions of its own: to arrive, once or more often, and to arrive and wait for all others.
+func meeting(of int) func() (arrive, meet func()) {
+	var missing sync.WaitGroup
+	missing.Add(of)
+	return func() (arrive, meet func()) {
+		arrive = sync.OnceFunc(missing.Done)
+		return arrive, func() { arrive(); missing.Wait() }
+	}
+}
+
+func (l *Lab) converge(ctx context.Context, site Site) (err error) {
+	ns, err := netns.Open(hostNamespace(l.prefix, site.Host))
 	if err != nil {
-		return fmt.Errorf("converge %s: %w", host, err)
+		return fmt.Errorf("converge %s: %w", site.Host, err)
 	}
 	defer func() { err = errors.Join(err, ns.Close()) }()
-	if err := l.opts.Converge(ctx, Site{Host: host, NS: ns, Prefix: l.HostPrefix(host), Fleet: fleet, Lock: lock, Sick: l.opts.Sick}); err != nil {
-		return fmt.Errorf("converge %s: %w", host, err)
+	site.NS, site.Prefix, site.Sick = ns, l.HostPrefix(site.Host), l.opts.Sick
+	if err := l.opts.Converge(ctx, site); err != nil {
+		return fmt.Errorf("converge %s: %w", site.Host, err)
 	}
 	return nil
 }

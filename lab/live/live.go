@@ -36,7 +36,11 @@ func Converge(ctx context.Context, site lab.Site) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(a.Prepare(ctx, plan), a.Apply(plan), a.Settle(ctx, plan))
+		err = a.Prepare(ctx, plan)
+		if site.Together != nil {
+			site.Together()
+		}
+		return errors.Join(err, a.Apply(plan), a.Settle(ctx, plan))
 	})
 }
 
