@@ -1,6 +1,7 @@
 package script
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,9 +23,11 @@ var once = map[string]func(*stage, call) error{"open": (*stage).openFlow, "apply
 
 // background is a command that goes on and on.
 type background struct {
-	stop  chan struct{}
-	done  sync.WaitGroup
-	turns atomic.Int64
+	stop chan struct{}
+	// cancel ends a turn that is under way, where that is possible; it is not needed before the scenario's end.
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	turns  atomic.Int64
 	// Of the turns so far; read them when done.
 	failed int
 	last   error
@@ -63,11 +66,13 @@ func (s *stage) meanwhile(c call) error {
 
 // onceMeanwhile opens a flow or converges hosts, once, beside all that follows.
 func (s *stage) onceMeanwhile(c call) error {
-	b := &background{stop: make(chan struct{})}
+	ctx, cancel := context.WithCancel(c.ctx)
+	b := &background{stop: make(chan struct{}), cancel: cancel}
 	s.backgrounds[c.args[0]] = b
 	b.done.Go(func() {
+		defer cancel()
 		b.turns.Add(1)
-		if b.last = once[c.args[1]](s, call{ctx: c.ctx, args: c.args[2:], stdout: io.Discard, read: c.read}); b.last != nil {
+		if b.last = once[c.args[1]](s, call{ctx: ctx, args: c.args[2:], stdout: io.Discard, read: c.read}); b.last != nil {
 			b.failed = 1
 		}
 	})
@@ -133,4 +138,12 @@ func (s *stage) finish(c call) error {
 func (b *background) end() {
 	close(b.stop)
 	b.done.Wait()
+}
+
+// abort ends it at once: nobody asks for its last turn.
+func (b *background) abort() {
+	if b.cancel != nil {
+		b.cancel()
+	}
+	b.end()
 }

@@ -86,7 +86,7 @@ func newStage(tools Tools) *stage {
 func (s *stage) close() error {
 	var errs []error
 	for _, b := range s.backgrounds {
-		b.end()
+		b.abort()
 	}
 	s.backgrounds = map[string]*background{}
 	s.pulse.end()
