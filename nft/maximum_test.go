@@ -25,7 +25,7 @@ func TestMaximum(t *testing.T) {
 	}
 	l.expect(l.tap, nil, counts{"inet/conntrack_full": 1}, request(40004))
 	told := 0
-	for range 3 { // one of them, or two if a second passes meanwhile, only comes to look
+	for tries := 0; told == 0 && tries < 20; tries++ { // one a second only comes to look
 		out, counted := l.pass(l.tap, request(40005))
 		if counted["inet/conntrack_full"] != 1 {
 			t.Errorf("counted %v", counted)
@@ -44,7 +44,7 @@ func TestMaximum(t *testing.T) {
 	must(t, l.ns.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) }))
 	start := time.Now()
 	for l.entries() == 0 {
-		if time.Since(start) > 5*time.Second {
+		if time.Since(start) > 30*time.Second {
 			t.Fatal("nothing leaves although there is room again")
 		}
 		l.pass(l.tap, request(40006))

@@ -199,7 +199,7 @@ func (h *handOver) round(what string, g generation, should func(name string, f *
 		}
 		h.listener.repeat()
 		for name, s := range h.speakers {
-			if n := s.answered(before[name], func(f *flow) bool { return should(name, f) }, 3*time.Second*time.Duration(Patience())); n > 0 {
+			if n := s.answered(before[name], func(f *flow) bool { return should(name, f) }, 20*time.Second*time.Duration(Patience())); n > 0 {
 				h.Errorf("%s, answers land on %s: %d flows of %s got none", what, host, n, name)
 			}
 		}
