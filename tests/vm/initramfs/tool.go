@@ -47,13 +47,17 @@ func lookUp(name string) (string, error) {
 
 // librariesOf returns the shared libraries of a program, the loader among them.
 func librariesOf(program string) ([]string, error) {
-	out, err := exec.Command("ldd", program).CombinedOutput()
+	out, err := exec.Command("ldd", program).Output()
 	if err != nil {
 		var exit *exec.ExitError
-		if errors.As(err, &exit) && strings.Contains(string(out), "not a dynamic executable") {
+		if !errors.As(err, &exit) {
+			return nil, fmt.Errorf("find libraries of %s: %w", program, err)
+		}
+		said := string(out) + string(exit.Stderr) // glibc's says so on standard output or error, by version
+		if strings.Contains(said, "not a dynamic executable") {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("find libraries of %s: %w: %s", program, err, out)
+		return nil, fmt.Errorf("find libraries of %s: %w: %s", program, err, said)
 	}
 	return parseLdd(string(out))
 }

@@ -155,7 +155,7 @@ func TestNamespaceIsNamed(t *testing.T) {
 	if _, err := os.Stat("/run/netns/selftest-name"); err != nil {
 		t.Error(err)
 	}
-	out, err := exec.Command("ip", "netns", "exec", "selftest-name", "ip", "-brief", "link").CombinedOutput()
+	out, err := exec.Command("ip", "netns", "exec", "selftest-name", "ip", "-brief", "link").Output()
 	if err != nil || !strings.HasPrefix(string(out), "lo ") {
 		t.Errorf("ip netns exec: %v: %s", err, out)
 	}
