@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -20,8 +21,20 @@ type Fault struct {
 	Retry time.Time `json:"retry"`
 }
 
-// maxFaults is how many objects of a tenant are told of. The tenant's own error has all of them.
+// maxFaults is how many objects of a tenant are told of.
 const maxFaults = 20
+
+// failure is the error of a look in which objects failed, nil if none did. A tenant whose namespace cannot be entered has thousands.
+func failure(list []agent.Failure) error {
+	if len(list) == 0 {
+		return nil
+	}
+	told := agent.Failures(list[:min(len(list), maxFaults)])
+	if more := len(list) - len(told); more > 0 {
+		return fmt.Errorf("%w\nand %d more", told, more)
+	}
+	return told
+}
 
 // failing are objects of one place that could not be made. Each has its own times, so that one that goes on failing holds up no other.
 type failing map[agent.Object]*fault

@@ -66,7 +66,8 @@ type keeper struct {
 	// reloading is true until a reload is done, answered once the source has said what it has.
 	reloading, answered bool
 	changes, drift      int
-	deaf                bool // the failure to watch parameters has been told
+	// deaf are the tenants whose parameters cannot be watched, and why.
+	deaf map[string]error
 }
 
 // changer is what of an [agent.Agent] looks and changes.
@@ -89,7 +90,7 @@ type underlay struct {
 func newKeeper(o Options, a *agent.Agent, w *trigger.Watch, q *queue, b *board) *keeper {
 	k := &keeper{
 		opts: o, agent: a, watch: w, queue: q, board: b, probes: newProbesTask(o.Prefix, q),
-		records: make(map[string]*record), spaces: make(map[trigger.Space]string),
+		records: make(map[string]*record), spaces: make(map[trigger.Space]string), deaf: make(map[string]error),
 	}
 	_, carried := o.Source.(source.Carrier)
 	var err error

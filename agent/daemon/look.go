@@ -177,6 +177,10 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 	if !plan.Empty() {
 		k.try(plan, names, at)
 	}
+	for name, o := range outcomes {
+		o.err = failure(o.failures)
+		outcomes[name] = o
+	}
 	for _, b := range plan.Balancing {
 		at(tenantAt(b.Place), func(o *outcome) { o.settles = len(b.Plan.Steps) == 0 && len(o.changes) == len(b.Plan.Later) })
 	}
@@ -234,9 +238,7 @@ func (k *keeper) try(plan agent.Plan, names []string, at func(string, func(*outc
 		at(tenantAt(place), func(o *outcome) { o.came = true })
 	}
 	for _, f := range attempt.Failures {
-		at(tenantAt(f.Place), func(o *outcome) {
-			o.err, o.failures, o.held = errors.Join(o.err, f), append(o.failures, f), held
-		})
+		at(tenantAt(f.Place), func(o *outcome) { o.failures, o.held = append(o.failures, f), held })
 	}
 	for _, b := range attempt.Blocked {
 		at(tenantAt(b.Place), func(o *outcome) { o.blocked = append(o.blocked, b) })
@@ -300,6 +302,16 @@ func (k *keeper) fail(name string, err error, started time.Time) {
 	k.enter(name, o, k.record(name).cause(o, !k.ready), started)
 }
 
+const lateNotice = "changes by others may be noticed by the slow check only"
+
+// deafness is a note about tenants whose parameters cannot be watched; empty if there are none.
+func (k *keeper) deafness() []string {
+	for _, name := range slices.Sorted(maps.Keys(k.deaf)) {
+		return []string{fmt.Sprintf("%s, in %d tenants: %s: %v", lateNotice, len(k.deaf), name, k.deaf[name])}
+	}
+	return nil
+}
+
 // number has a tenant's namespace heard, if it has one, and the one that it had before no more.
 func (k *keeper) number(name string) {
 	space, err := k.space(name)
@@ -309,9 +321,13 @@ func (k *keeper) number(name string) {
 			err = errors.Join(err, k.watch.Forget(old))
 		}
 	}
-	if err != nil && !k.deaf {
-		k.deaf = true
-		k.opts.Log.Warn("changes by others may be noticed by the slow check only", "tenant", name, "err", err)
+	if err == nil {
+		delete(k.deaf, name)
+	} else {
+		if len(k.deaf) == 0 {
+			k.opts.Log.Warn(lateNotice, "tenant", name, "err", err)
+		}
+		k.deaf[name] = err
 	}
 	if space != trigger.Host {
 		k.spaces[space] = name

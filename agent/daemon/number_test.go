@@ -60,8 +60,28 @@ func TestNumber(t *testing.T) {
 		remove()
 	}
 	k.forget("acme")
-	if n := watches(t); len(k.spaces) != 0 || n != none || k.deaf {
+	if n := watches(t); len(k.spaces) != 0 || n != none || len(k.deaf) != 0 {
 		t.Errorf("in the end: spaces %v, %d watches, want %d; deaf %v", k.spaces, n, none, k.deaf)
+	}
+	// What cannot be heard is told for as long as it is so.
+	t.Cleanup(create(tenant))
+	watch := k.watch
+	if k.watch, err = trigger.Open(host); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.watch.Close(); err != nil {
+		t.Fatal(err)
+	}
+	k.number("acme")
+	k.publish()
+	if s := k.board.read(); s.Lacking != 1 || !strings.Contains(strings.Join(s.Notes, "\n"), lateNotice+", in 1 tenants: acme: ") {
+		t.Errorf("deaf: %d lacking, notes %q", s.Lacking, s.Notes)
+	}
+	k.watch = watch
+	k.number("acme")
+	k.publish()
+	if s := k.board.read(); s.Lacking != 0 || len(s.Notes) != 0 {
+		t.Errorf("not deaf any more: %d lacking, notes %q", s.Lacking, s.Notes)
 	}
 }
 

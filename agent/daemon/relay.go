@@ -2,13 +2,15 @@ package daemon
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/culvertnet/culvert/source"
 )
 
-// relayLines is how many problems a report has; the rest is counted.
-const relayLines = 20
+// A report has so many problems of so many bytes each; the rest is counted. A host on which everything fails stays far below what etcd
+// takes as one value, 1.5 MB.
+const relayProblems, relayBytes = 20, 2048
 
 // relay reports the host to where its fleet comes from, if that wants to know.
 func (k *keeper) relay() {
@@ -25,7 +27,7 @@ func summarize(s Status, now time.Time) source.Report {
 	}
 	say := func(what string, i *Incident) {
 		if i != nil {
-			r.Problems = append(r.Problems, what+i.Error)
+			r.Problems = append(r.Problems, cut(what+i.Error))
 		}
 	}
 	say("a newer fleet is refused: ", s.Refused)
@@ -34,8 +36,20 @@ func summarize(s Status, now time.Time) source.Report {
 	for _, t := range s.Tenants {
 		say("tenant "+t.Name+": ", t.Error)
 	}
-	if more := len(r.Problems) - relayLines; more > 0 {
-		r.Problems = append(r.Problems[:relayLines], fmt.Sprintf("and %d more", more))
+	if more := len(r.Problems) - relayProblems; more > 0 {
+		r.Problems = append(r.Problems[:relayProblems], fmt.Sprintf("and %d more", more))
 	}
 	return r
+}
+
+// cut leaves of a text as many whole lines as there is room for, of one long line its beginning.
+func cut(text string) string {
+	if len(text) <= relayBytes {
+		return text
+	}
+	kept := text[:relayBytes]
+	if end := strings.LastIndexByte(kept, '\n'); end > 0 {
+		return kept[:end] + fmt.Sprintf("\nand %d lines more", strings.Count(text[end+1:], "\n")+1)
+	}
+	return strings.ToValidUTF8(kept, "") + "..."
 }

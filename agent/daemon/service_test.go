@@ -5,10 +5,14 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/culvertnet/culvert/agent"
+	"github.com/culvertnet/culvert/topology"
 )
 
 // manager is a service manager's end of the socket.
@@ -42,6 +46,50 @@ func openService(t *testing.T) *Service {
 		t.Fatalf("service %v, error %v", s, err)
 	}
 	return s
+}
+
+// slow is an agent whose plans take as long as they are let.
+type slow struct {
+	stub
+	planning, planned chan struct{}
+}
+
+func (s *slow) PlanHost(host topology.Host) (agent.Plan, error) {
+	s.planning <- struct{}{}
+	<-s.planned
+	return s.stub.PlanHost(host)
+}
+
+// TestBusy has the keeper work for long, and then have nothing to do: the watchdog sees both.
+func TestBusy(t *testing.T) {
+	s := &slow{planning: make(chan struct{}), planned: make(chan struct{})}
+	k := stubbed(t, &s.stub)
+	k.agent, k.full = s, time.Now()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- k.Run(ctx) }()
+	before := time.Now()
+	k.queue.everything()
+	<-s.planning
+	if began := time.Unix(0, k.busy.Load()); began.Before(before) {
+		t.Errorf("while it plans, the keeper is busy since %v", began)
+	}
+	s.planned <- struct{}{}
+	for late := time.Now().Add(30 * time.Second); k.busy.Load() != 0; {
+		if time.Now().After(late) {
+			t.Fatal("a keeper without work is busy")
+		}
+		select {
+		case <-s.planning:
+			s.planned <- struct{}{}
+		default:
+			runtime.Gosched()
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestNoService(t *testing.T) {

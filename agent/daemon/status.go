@@ -49,7 +49,7 @@ type Status struct {
 	Drift   int `json:"drift"`
 	// Notes are parts of the fleet that this version does not carry out.
 	Notes []string `json:"notes"`
-	// Lacking is how many of the notes are about what this kernel cannot do, such as load balancing without IPVS.
+	// Lacking is how many of the notes are about what this host cannot do, such as load balancing without IPVS.
 	Lacking int `json:"lacking"`
 	// Sick are the backends of the host's tenants that fail their health checks, wherever they run. Never nil.
 	Sick []SickBackend `json:"sick"`

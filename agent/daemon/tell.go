@@ -93,12 +93,12 @@ func (k *keeper) publish() {
 			tenants = append(tenants, r.Tenant)
 		}
 	}
-	next, sick := k.next(), k.sickBackends()
+	next, sick, lacks := k.next(), k.sickBackends(), slices.Concat(k.lacks, k.deafness())
 	k.board.set(func(s *Status) {
 		s.Next, s.Sick = next, sick
 		s.Generation, s.Refused, s.Away, s.Ready, s.Converged = k.generation, k.refused, k.away, k.ready, k.converged
 		s.Changes, s.Drift, s.Tenants, s.Error = k.changes, k.drift, tenants, k.hostError
-		s.Notes, s.Lacking = slices.Concat([]string{}, k.notes, k.lacks), len(k.lacks)
+		s.Notes, s.Lacking = slices.Concat([]string{}, k.notes, lacks), len(lacks)
 		if host != nil {
 			s.HostDrift, s.HostFaults = host.Repaired, host.Faults
 			s.Error = cmp.Or(s.Error, host.Error)
