@@ -249,33 +249,35 @@ type users struct {
 	errs []error
 }
 
-// traffic opens a TCP and a UDP flow from vm-b to the server and pings it, until finish is called.
+// traffic opens a TCP and a UDP flow from vm-b to each server and pings it, until finish is called.
 func (r *daemonRig) traffic() *users {
 	r.Helper()
-	u := &users{daemonRig: r, wires: r.wires(), stop: make(chan struct{})}
+	w := r.wires()
+	u := &users{daemonRig: r, wires: w, stop: make(chan struct{})}
 	server, vm := r.open("server"), r.open("acme/vm-b")
-	address := lab.ServerAddresses()[0]
-	for network, port := range map[traffic.Network]uint16{traffic.TCP: 443, traffic.UDP: 53} {
-		to := netip.AddrPortFrom(address, port)
-		s, err := traffic.Serve(server, network, to)
-		if err != nil {
-			r.Fatal(err)
+	for _, address := range []netip.Addr{w.redirected, w.direct} {
+		for network, port := range map[traffic.Network]uint16{traffic.TCP: 443, traffic.UDP: 53} {
+			to := netip.AddrPortFrom(address, port)
+			s, err := traffic.Serve(server, network, to)
+			if err != nil {
+				r.Fatal(err)
+			}
+			flow, err := traffic.Open(r.Context(), vm, network, to, traffic.Options{})
+			if err != nil {
+				r.Fatal(err)
+			}
+			r.Cleanup(func() { _, _ = flow.Close(), s.Close() })
+			u.repeat(string(network), func(ctx context.Context) error { return flow.Exchange(ctx, 20000) })
 		}
-		flow, err := traffic.Open(r.Context(), vm, network, to, traffic.Options{})
-		if err != nil {
-			r.Fatal(err)
-		}
-		r.Cleanup(func() { _, _ = flow.Close(), s.Close() })
-		u.repeat(string(network), func(ctx context.Context) error { return flow.Exchange(ctx, 20000) })
+		// Always with the same identifier: one flow. New ones may take ports that a host with an older fleet does not know.
+		u.repeat("ping", func(ctx context.Context) error {
+			got, err := traffic.Ping(ctx, vm, traffic.Echo{To: address, Count: 1, ID: 4711, Patience: u.patience})
+			if err == nil && got.Received != got.Sent {
+				err = fmt.Errorf("%d of %d replies", got.Received, got.Sent)
+			}
+			return err
+		})
 	}
-	// Always with the same identifier: one flow. New ones may take ports that a host with an older fleet does not know.
-	u.repeat("ping", func(ctx context.Context) error {
-		got, err := traffic.Ping(ctx, vm, traffic.Echo{To: address, Count: 1, ID: 4711, Patience: u.patience})
-		if err == nil && got.Received != got.Sent {
-			err = fmt.Errorf("%d of %d replies", got.Received, got.Sent)
-		}
-		return err
-	})
 	return u
 }
 

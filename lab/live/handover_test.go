@@ -206,8 +206,8 @@ func (h *handOver) round(what string, g generation, should func(name string, f *
 	}
 }
 
-// play goes through generations, in each step with the hosts in an order. After each host all VMs speak.
-func (h *handOver) play(order []string, first generation, steps ...generation) {
+// play goes through generations, in each step with the hosts in an order, the edge before or after them. After each host all VMs speak.
+func (h *handOver) play(order []string, edgeFirst bool, first generation, steps ...generation) {
 	h.Helper()
 	h.apply(first)
 	h.begin()
@@ -218,12 +218,17 @@ func (h *handOver) play(order []string, first generation, steps ...generation) {
 		stays := func(name string, f *flow) bool {
 			return f.answers > 0 && !moves(old, next, name) && old.heldBy(f.port) == name && next.heldBy(f.port) == name
 		}
+		if edgeFirst {
+			h.apply(next, "edge1")
+		}
 		for i, host := range order {
 			h.apply(next, host)
 			h.speakAll(next.fleet)
-			h.round(fmt.Sprintf("%s, %v of %v", next.name, order[:i+1], order), next, stays)
+			h.round(fmt.Sprintf("%s, %v of %v, the edge first: %t", next.name, order[:i+1], order, edgeFirst), next, stays)
 		}
-		h.apply(next, "edge1")
+		if !edgeFirst {
+			h.apply(next, "edge1")
+		}
 		// Whoever gets ports from here on does so after everybody has heard.
 		h.found = append(h.found, h.listener.forget()...)
 		old = next
@@ -261,9 +266,9 @@ func moves(old, next generation, name string) bool {
 	return false
 }
 
-// TestHandOver changes who has which ports on three hosts, in every order of the hosts. Whatever of them know the change and whatever
-// do not: no port is used by two VMs, nothing for one VM reaches another, and flows of ports that stay get answers, wherever those
-// land.
+// TestHandOver changes who has which ports on three hosts, in every order of the hosts, with the edge first or last. Whatever of them
+// know the change and whatever do not: no port is used by two VMs, nothing for one VM reaches another, and flows of ports that stay get
+// answers, wherever those land.
 func TestHandOver(t *testing.T) {
 	const three = "a@hv1:1 b@hv2:2 c@hv3:3"
 	wide := generation{}.next(t, "wide", 128, three)
@@ -277,8 +282,8 @@ func TestHandOver(t *testing.T) {
 	if emulated := Patience() > 1; emulated { // what it shows is the kernel's part
 		tried, steps = orders[:1], steps[:3]
 	}
-	for _, order := range tried {
-		h.play(order, wide, steps...)
+	for i, order := range tried {
+		h.play(order, i%2 == 1, wide, steps...)
 		for i, found := range h.found {
 			if i < 3 {
 				t.Error(found)
@@ -292,7 +297,7 @@ func TestHandOver(t *testing.T) {
 	}
 	// What the lock does not do: ports that are released and handed out in one step.
 	rash := generation{lock: portmap.Settle(narrow.release(t).lock, nil)}.next(t, "release and hand out", 64, three+" d@hv3:4")
-	h.play([]string{"hv3", "hv2", "hv1"}, wide, narrow, rash)
+	h.play([]string{"hv3", "hv2", "hv1"}, false, wide, narrow, rash)
 	if len(h.found) == 0 {
 		t.Error("two hosts had the same ports, and nobody noticed: this test cannot fail")
 	} else {
