@@ -166,6 +166,7 @@ func (k *keeper) plan(names []string) (agent.Plan, error) {
 // carryOut applies a plan that is for the named tenants and enters what came of it.
 func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 	outcomes := make(map[string]outcome)
+	settling := k.agent.Settling()
 	at := func(name string, change func(*outcome)) {
 		o := outcomes[name]
 		change(&o)
@@ -182,7 +183,11 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		outcomes[name] = o
 	}
 	for _, b := range plan.Balancing {
-		at(tenantAt(b.Place), func(o *outcome) { o.settles = len(b.Plan.Steps) == 0 && len(o.changes) == len(b.Plan.Later) })
+		at(tenantAt(b.Place), func(o *outcome) {
+			_, known := settling[b.Place]
+			end := len(b.Plan.Steps) == 0
+			o.settles, o.meddled = end && len(o.changes) == len(b.Plan.Later), end && !known && b.Plan.Settles()
+		})
 	}
 	for _, n := range plan.Notes {
 		if !slices.Contains(k.lacks, n) {

@@ -31,6 +31,8 @@ type record struct {
 	why     cause
 	// settled is true once the kernel was as the fleet says: what differs then was changed by somebody else.
 	settled bool
+	// meddled is true if what a later look is to put back was changed by somebody else.
+	meddled bool
 	// due is when the next look is, zero for none; it is not before notBefore.
 	due, notBefore time.Time
 	// failing are the objects that could not be made when they were tried last.
@@ -79,6 +81,8 @@ type outcome struct {
 	waiting []string
 	// settles is true if all that changed was due since an earlier look.
 	settles bool
+	// meddled is true if something is due in a later look that no look before has caused.
+	meddled bool
 	err     error
 	// failures are the objects that the error is about, blocked are those that have not been tried because of them.
 	failures []agent.Failure
@@ -106,7 +110,7 @@ const (
 func (r *record) cause(o outcome, first bool) cause {
 	again, drift := r.failing.again(o)
 	switch {
-	case o.settles:
+	case o.settles && !r.meddled:
 		return causeSettle
 	case r.settled && o.came:
 		return causeDevice
@@ -125,6 +129,7 @@ func (r *record) cause(o outcome, first bool) cause {
 func (r *record) take(o outcome, why cause, generation string, started, now time.Time) {
 	r.Looked, r.due = now, time.Time{}
 	r.changed = false
+	r.meddled = o.meddled && r.settled || r.meddled && len(o.changes) == 0
 	if len(o.changes) > 0 {
 		r.rounds++
 		r.Changed, r.Took = now, now.Sub(started)

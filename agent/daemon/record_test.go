@@ -92,6 +92,19 @@ func TestCauses(t *testing.T) {
 	if r.Drift != 1 {
 		t.Errorf("a new fleet's changes count as drift: %d", r.Drift)
 	}
+	settles, flipped := writes, outcome{meddled: true}
+	settles.settles = true
+	step("the end of that", settles, causeSettle)
+	step("somebody changed what is put back later", flipped, causeDrift)
+	step("not yet", outcome{}, causeDrift)
+	step("it is put back", settles, causeDrift)
+	if r.Drift != 2 {
+		t.Errorf("drift %d, want 2", r.Drift)
+	}
+	step("the end of something else", settles, causeSettle)
+	r.want(&topology.Tenant{}, epoch, causeFleet)
+	step("a daemon found it so at its start", flipped, causeFleet)
+	step("it is put back", settles, causeSettle)
 	fresh := &record{}
 	if got := fresh.cause(writes, true); got != causeStart {
 		t.Errorf("cause %s, want %s", got, causeStart)

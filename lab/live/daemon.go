@@ -93,16 +93,20 @@ func (d *Daemon) Drift() int { return d.Daemon.Status().Drift }
 // Repaired lists what was repaired last for each tenant and for the host itself.
 func (d *Daemon) Repaired() (out []script.Repair) {
 	s := d.Daemon.Status()
-	list := func(r *daemon.Repair) {
+	list := func(r *daemon.Repair, took time.Duration) {
 		if r != nil {
 			for _, change := range r.Changes {
-				out = append(out, script.Repair{At: r.At, Change: change})
+				out = append(out, script.Repair{Began: r.At.Add(-took), At: r.At, Change: change})
 			}
 		}
 	}
-	list(s.HostDrift)
+	list(s.HostDrift, 0)
 	for _, t := range s.Tenants {
-		list(t.Repaired)
+		took := t.Took
+		if t.Repaired != nil && !t.Changed.Equal(t.Repaired.At) {
+			took = 0 // of a later change
+		}
+		list(t.Repaired, took)
 	}
 	return out
 }

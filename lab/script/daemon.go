@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ type Daemon interface {
 	Hear(sick map[string][]source.Sick)
 	// Idle waits until it has nothing to look at for the next second.
 	Idle(ctx context.Context) error
+	// Reload has it look at everything.
+	Reload()
 	// Drift is how many changes undid what others had done.
 	Drift() int
 	// Repaired is what it did last to undo what others had done.
@@ -33,17 +36,20 @@ type Daemon interface {
 
 // Repair is a change that undid what others had done.
 type Repair struct {
-	At     time.Time
-	Change string
+	// Began is when the daemon looked, At when it was done.
+	Began, At time.Time
+	Change    string
 }
 
 // daemonCommand starts and stops daemons, and prints how they are.
 func (s *stage) daemonCommand(c call) error {
-	const usage = "usage, after lab up and with an agent: daemon start|stop|idle|status HOST..."
+	const usage = "usage, after lab up and with an agent: daemon start|stop|idle|reload|status HOST..."
 	if len(c.args) < 2 || s.lab == nil || s.tools.Daemon == nil {
 		return mistakef(usage)
 	}
-	do, ok := map[string]func(call, string) error{"start": s.startDaemon, "stop": s.stopDaemon, "idle": s.idleDaemon, "status": s.daemonStatus}[c.args[0]]
+	do, ok := map[string]func(call, string) error{
+		"start": s.startDaemon, "stop": s.stopDaemon, "idle": s.idleDaemon, "reload": s.reloadDaemon, "status": s.daemonStatus,
+	}[c.args[0]]
 	if !ok {
 		return mistakef(usage)
 	}
@@ -91,6 +97,15 @@ func (s *stage) idleDaemon(c call, host string) error {
 		return mistakef("no daemon of %s runs", host)
 	}
 	return d.Idle(c.ctx)
+}
+
+func (s *stage) reloadDaemon(_ call, host string) error {
+	d := s.daemon(host)
+	if d == nil {
+		return mistakef("no daemon of %s runs", host)
+	}
+	d.Reload()
+	return nil
 }
 
 func (s *stage) daemonStatus(c call, host string) error {
@@ -150,9 +165,33 @@ func (s *stage) repaired(c call) error {
 		if within > 0 && took-min(stood, within) > within {
 			return fmt.Errorf("%q was repaired after %s, of which the machine stood still for %s; want %s:\n%s", words, took, stood, within, d.Status())
 		}
+		if within > 0 {
+			s.noticed = append(s.noticed, r.Began.Sub(s.damaged.at))
+		}
 		return nil
 	}
 	return fmt.Errorf("%q was not repaired last, after the damage:\n%s", words, d.Status())
+}
+
+// fewestNoticed are needed for a median that says something.
+const fewestNoticed = 5
+
+// medianNoticed compares how long daemons took to notice what repaired has seen. One may have been late because the machine was busy;
+// most were not.
+func (s *stage) medianNoticed(c call) error {
+	if len(c.args) != 2 || c.args[0] != "<=" || len(s.noticed) < fewestNoticed {
+		return mistakef("usage, after repaired within=D has held %d times: noticed <= D", fewestNoticed)
+	}
+	most, err := duration(c.args[1])
+	if err != nil {
+		return err
+	}
+	sorted := slices.Sorted(slices.Values(s.noticed))
+	c.printf("%d damages were noticed after %s", len(sorted), sorted)
+	if median := sorted[len(sorted)/2]; median > most {
+		return fmt.Errorf("the median of %s is %s, want at most %s", sorted, median, most)
+	}
+	return nil
 }
 
 func (s *stage) daemon(host string) Daemon {

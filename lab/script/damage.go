@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/moby/ipvs"
 	"github.com/vishvananda/netlink"
 	vishns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -18,7 +17,8 @@ import (
 
 // damage does to a node what a careless hand or another program might.
 func (s *stage) damage(c call) error {
-	const usage = "usage: damage NODE rules | dormant | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX | rule PRIORITY | sysctl PATH VALUE | services | name"
+	const usage = "usage: damage NODE rules | dormant | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX | rule PRIORITY | " +
+		"sysctl PATH VALUE | services | service PROTOCOL ADDR:PORT | destination PROTOCOL ADDR:PORT ADDR | weight PROTOCOL ADDR:PORT ADDR N | sync | name"
 	if len(c.args) < 2 {
 		return mistakef(usage)
 	}
@@ -38,8 +38,8 @@ func (s *stage) damage(c call) error {
 			return flushRules(ns)
 		case what == "dormant" && len(args) == 0:
 			return switchOff(ns)
-		case what == "services" && len(args) == 0:
-			return flushServices(ns)
+		case balancerDamages[what].do != nil && len(args) == balancerDamages[what].args:
+			return damageBalancer(ns, what, args)
 		case what == "sysctl" && len(args) == 2:
 			return ns.Do(func() error {
 				return os.WriteFile(filepath.Join("/proc/sys", filepath.FromSlash(args[0])), []byte(args[1]), 0)
@@ -81,18 +81,6 @@ func switchOff(ns *netns.NS) error {
 		conn.AddTable(t)
 	}
 	return conn.Flush()
-}
-
-// flushServices removes all services of IPVS, like `ipvsadm --clear`.
-func flushServices(ns *netns.NS) error {
-	return ns.Do(func() error {
-		h, err := ipvs.New("")
-		if err != nil {
-			return err
-		}
-		defer h.Close()
-		return h.Flush()
-	})
 }
 
 // damages are what netlink can take away, by what they take.

@@ -18,14 +18,19 @@ const Help = `The lab
                         let the hosts' daemons run, from the fleet as it is; from then on fleet and apply go through them and
                         wait for them. A host without one converges when it is told to
   daemon idle HOST...   wait until they have nothing to look at for a second: what they notice then, they have been told
+  daemon reload HOST... have them look at everything, like SIGHUP
   daemon status HOST    print how it is
   drift HOST OP N       so many changes of the daemon undid what others had done
   repaired HOST [within=D] WORDS   the last thing that the daemon did to undo what others had done has these words, and was done so soon
                         after the last damage, by its own clock, not counting up to D more while the whole machine stood still
-  damage NODE rules | dormant | services | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX |
+  noticed <= D          at least half of the repairs that repaired within=D has held for, of five or more, were begun so soon after their
+                        damage; D is the same on slow machines, as it is about waiting and not about work
+  damage NODE rules | dormant | link DEVICE | down DEVICE | address PREFIX | neighbour ADDR | entry MAC | route PREFIX |
          rule PRIORITY | sysctl PATH VALUE | name
-                        do what a careless hand does: flush all rules, switch their tables off, flush IPVS's services, delete, set down or change one thing, take the
+                        do what a careless hand does: flush all rules, switch their tables off, delete, set down or change one thing, take the
                         namespace's name away
+  damage NODE services | service PROTOCOL ADDR:PORT | destination PROTOCOL ADDR:PORT ADDR | weight PROTOCOL ADDR:PORT ADDR N | sync
+                        the same to IPVS: flush its services, delete one, or a destination, change its weight, stop the sync daemons
   blocks [TENANT]       print who owns which ports, a line each
   plug VM, unplug VM    give a VM its NIC, take it away
   pin EDGE TENANT PUBLIC HOST
@@ -92,6 +97,8 @@ Evidence
   capture stop NAME     fails if a packet was missed
   captured NAME OP N [FILTER]
                         how many packets of the capture the filter holds for; prints the first ten of them
+  apart CAPTURE CAPTURE... [FILTER]
+                        no source has packets in two of the captures
   mark                  remember all counters
   counter NODE NAME OP N
   conntrack NODE STATISTIC OP N

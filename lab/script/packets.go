@@ -1,6 +1,8 @@
 package script
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -91,14 +93,53 @@ func (s *stage) endpoints(c call) error {
 	if err != nil {
 		return err
 	}
+	sources := sourcesOf(capture, filter)
+	for source, n := range sources {
+		c.printf("%s %d", source, n)
+	}
+	return want.check("number of endpoints", len(sources))
+}
+
+// sourcesOf counts packets by what sent them: address and port, or echo id.
+func sourcesOf(capture *traffic.Capture, filter packet.Filter) map[netip.AddrPort]int {
 	sources := map[netip.AddrPort]int{}
 	for _, p := range capture.Packets() {
 		if filter.Match(p) {
 			sources[netip.AddrPortFrom(p.Source, p.SourcePort+p.ID)]++ // one of the two is zero
 		}
 	}
-	for source, n := range sources {
-		c.printf("%s %d", source, n)
+	return sources
+}
+
+// apart wants every source to be in one of the captures alone, as that of a flow that never meets another backend.
+func (s *stage) apart(c call) error {
+	names := c.args
+	for i, a := range c.args {
+		if s.captures[a] == nil {
+			names = c.args[:i]
+			break
+		}
 	}
-	return want.check("number of endpoints", len(sources))
+	if len(names) < 2 {
+		return mistakef("usage: apart CAPTURE CAPTURE... [FILTER]")
+	}
+	filter, err := filterOf(c.args[len(names):])
+	if err != nil {
+		return err
+	}
+	where := map[netip.AddrPort]string{}
+	for _, name := range names {
+		sources := sourcesOf(s.captures[name], filter)
+		c.printf("%s has %d", name, len(sources))
+		for source, n := range sources {
+			if other, ok := where[source]; ok {
+				return fmt.Errorf("%d packets of %s are in %s, and others in %s", n, source, name, other)
+			}
+			where[source] = name
+		}
+	}
+	if len(where) == 0 {
+		return errors.New("there is none")
+	}
+	return nil
 }

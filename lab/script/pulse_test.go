@@ -25,9 +25,32 @@ func TestRepaired(t *testing.T) {
 		s := newStage(Tools{})
 		s.damaged.at = now
 		s.pulse.still.Store(int64(tt.stood))
-		s.daemons["hv1"] = repairer{did: []Repair{{now.Add(tt.at), tt.change}}}
+		s.daemons["hv1"] = repairer{did: []Repair{{now, now.Add(tt.at), tt.change}}}
 		err := s.repaired(call{args: []string{"hv1", "within=1s", "+", "route"}, stdout: t.Output()})
 		if (err == nil) != tt.good || isMistake(err) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// TestNoticed wants most damages to be noticed in time, and enough of them.
+func TestNoticed(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		took          []int // ms
+		good, mistake bool
+	}{
+		{"all in time", []int{100, 200, 300, 400, 500}, true, false},
+		{"two late", []int{5000, 900, 200, 4000, 900}, true, false},
+		{"three late", []int{5000, 900, 200, 4000, 1100}, false, false},
+		{"too few", []int{100, 100, 100, 100}, false, true},
+	} {
+		s := newStage(Tools{Patience: 5})
+		for _, ms := range tt.took {
+			s.noticed = append(s.noticed, time.Duration(ms)*time.Millisecond)
+		}
+		err := s.medianNoticed(call{args: []string{"<=", "1s"}, stdout: t.Output()})
+		if (err == nil) != tt.good || isMistake(err) != tt.mistake {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}

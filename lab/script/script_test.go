@@ -198,6 +198,8 @@ func TestMistakes(t *testing.T) {
 		"inject far icmp 1.1.1.1 2.2.2.2 damaged=quoted":    "nothing is quoted",
 		"inject far icmp 1.1.1.1 2.2.2.2 damaged=much":      "want outer or quoted",
 		"endpoints nothing == 1":                            "no capture is named nothing",
+		"apart nothing":                                     "usage: apart",
+		"noticed <= 1s":                                     "after repaired within=D has held 5 times",
 		"balanced far 1":                                    "usage: balanced",
 		"balanced far ~ 1":                                  "want one of ==",
 		"expires far == 1":                                  "usage: expires",

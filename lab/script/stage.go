@@ -39,6 +39,8 @@ type stage struct {
 
 	pulse   pulse
 	damaged moment
+	// noticed is how long after each damage the look began that repaired it, by the daemons' clocks.
+	noticed []time.Duration
 
 	mu      sync.Mutex // what goes on meanwhile looks flows up
 	flows   map[string]*traffic.Filled
