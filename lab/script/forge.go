@@ -45,14 +45,7 @@ func (s *stage) frame(c call) error {
 
 // emit sends frames out of a VM's NIC.
 func (s *stage) emit(vm string, frames ...[]byte) error {
-	return s.in(vm, func(ns *netns.NS) error {
-		for _, frame := range frames {
-			if err := traffic.InjectFrame(ns, vmDevice, frame); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return s.in(vm, func(ns *netns.NS) error { return traffic.InjectFrames(ns, vmDevice, frames...) })
 }
 
 // arp sends an ARP packet out of a VM's NIC.
