@@ -125,7 +125,7 @@ func (r *run) steps(steps []overlay.Step) {
 				r.agent.forget(overlay.Place(o.Name))
 			}
 		case overlay.Port:
-			if _, failed := failed[overlayObject(s)]; !failed && s.Verb == overlay.Add {
+			if _, no := failed[overlayObject(s)]; !no && s.Verb == overlay.Add {
 				r.Attached = append(r.Attached, s.Place)
 			}
 		}
@@ -169,6 +169,9 @@ func (r *run) balance(b Balancing) {
 	for _, f := range balanceFailures(b.Place, "change", err) {
 		if f.Kind == "" {
 			r.fail(f.Object, f.Err)
+			for _, s := range steps {
+				r.Blocked = append(r.Blocked, object(s))
+			}
 			return
 		}
 		failed[f.Object] = f.Err

@@ -72,6 +72,9 @@ func TestBalanceFailures(t *testing.T) {
 		if !errors.Is(f, no) || !strings.HasPrefix(f.Error(), "change the load balancer of culvert-acme: ") {
 			t.Errorf("failure %v", f)
 		}
+		if reason := f.Reason(); f.Kind != "" && !errors.Is(no, reason) {
+			t.Errorf("the reason for %v is %v", f, reason)
+		}
 		got = append(got, f.Object)
 	}
 	want := []Object{

@@ -65,7 +65,7 @@ func balanceFailures(place overlay.Place, doing string, err error) Failures {
 		}
 		return out
 	case ipvs.Failure:
-		return Failures{{balanceObject(place, e.Step), fmt.Errorf("%s the load balancer of %s: %w", doing, place, err)}}
+		return Failures{{balanceObject(place, e.Step), fmt.Errorf("%s the load balancer of %s: ipvs %s: %w", doing, place, e.Step, e.Err)}}
 	default:
 		return Failures{{Object{Place: place}, fmt.Errorf("%s the load balancer of %s: %w", doing, place, err)}}
 	}

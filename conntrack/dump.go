@@ -12,11 +12,13 @@ import (
 
 // Netlink's words for conntrack (linux/netfilter/nfnetlink_conntrack.h, nf_conntrack_common.h).
 const (
-	subsystem  = 1 // NFNL_SUBSYS_CTNETLINK
-	messageNew = 0 // IPCTNL_MSG_CT_NEW
-	messageGet = 1 // IPCTNL_MSG_CT_GET
-	messageEnd = 2 // IPCTNL_MSG_CT_DELETE
-	messageAll = 5 // IPCTNL_MSG_CT_GET_STATS
+	subsystem         = 1 // NFNL_SUBSYS_CTNETLINK
+	messageNew        = 0 // IPCTNL_MSG_CT_NEW
+	messageGet        = 1 // IPCTNL_MSG_CT_GET
+	messageEnd        = 2 // IPCTNL_MSG_CT_DELETE
+	messageStatistics = 5 // IPCTNL_MSG_CT_GET_STATS
+
+	headerSize = 4 // struct nfgenmsg
 
 	statisticsEntries = 1 // CTA_STATS_GLOBAL_ENTRIES
 
@@ -79,7 +81,7 @@ func dump(fd int, request []byte, each func(*Entry) error) error {
 
 // count returns how many flows the namespace has, those included that have not passed yet.
 func count(fd int) (n uint32, err error) {
-	if err := send(fd, finish(appendHeader(nil, messageAll, unix.NLM_F_REQUEST, 0, unix.AF_UNSPEC), 0)); err != nil {
+	if err := send(fd, finish(appendHeader(nil, messageStatistics, unix.NLM_F_REQUEST, 0, unix.AF_UNSPEC), 0)); err != nil {
 		return 0, err
 	}
 	b := make([]byte, 4<<10)
@@ -87,14 +89,13 @@ func count(fd int) (n uint32, err error) {
 	if err != nil {
 		return 0, err
 	}
-	const family = 4 // struct nfgenmsg
 	told := false
 	_, err = messages(b[:size], func(kind uint16, _ uint32, body []byte) (bool, error) {
 		switch {
 		case kind == unix.NLMSG_ERROR:
 			return true, failure(body)
-		case kind == subsystem<<8|messageAll && len(body) >= family:
-			attributes(body[family:], func(kind uint16, value []byte) {
+		case kind == subsystem<<8|messageStatistics && len(body) >= headerSize:
+			attributes(body[headerSize:], func(kind uint16, value []byte) {
 				if kind == statisticsEntries && len(value) == 4 {
 					n, told = binary.BigEndian.Uint32(value), true
 				}

@@ -61,12 +61,11 @@ const (
 
 // parse reads one; false if it is cut off.
 func (e *Entry) parse(body []byte) bool {
-	const family = 4 // struct nfgenmsg
-	if len(body) < family {
+	if len(body) < headerSize {
 		return false
 	}
 	*e = Entry{family: body[0]}
-	attributes(body[family:], func(kind uint16, value []byte) {
+	attributes(body[headerSize:], func(kind uint16, value []byte) {
 		switch kind {
 		case attrStatus:
 			e.translated = len(value) == 4 && binary.BigEndian.Uint32(value)&sourceNAT != 0

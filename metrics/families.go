@@ -54,7 +54,7 @@ var hostFamilies = []Family{
 	{"culvert_ready", Gauge, "1 once every tenant has been looked at and tried.", nil, one},
 	{"culvert_converged", Gauge, "1 if the host is as the newest fleet says, but for devices that are waited for.", nil, one},
 	{"culvert_host_error", Gauge, "1 if something concerns the whole host and keeps its tenants from being looked at.", nil, one},
-	{"culvert_not_carried_out", Gauge, "What this host cannot do, such as a tenant's load balancers without IPVS, or hear; the status says what.", nil, one},
+	{"culvert_not_carried_out", Gauge, "How many things this host cannot do, such as a tenant's load balancers without IPVS, or hear; the status says which.", nil, one},
 	{"culvert_convergence_seconds", Gauge, "How long the host's last way to another fleet took, from the fleet's arrival.", nil, one},
 	{"culvert_convergence_timestamp_seconds", Gauge, "When the host converged to another fleet last.", nil, one},
 	{"culvert_changes_total", Counter, "Objects of the kernel that the daemon has changed since it started.", nil, one},

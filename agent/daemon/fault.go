@@ -24,8 +24,8 @@ type Fault struct {
 // maxFaults is how many objects of a tenant are told of.
 const maxFaults = 20
 
-// failure is the error of a look in which objects failed, nil if none did. A tenant whose namespace cannot be entered has thousands.
-func failure(list []agent.Failure) error {
+// errorOf is the error of a look in which objects failed, nil if none did. A tenant whose namespace cannot be entered has thousands.
+func errorOf(list []agent.Failure) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -37,10 +37,10 @@ func failure(list []agent.Failure) error {
 }
 
 // failing are objects of one place that could not be made. Each has its own times, so that one that goes on failing holds up no other.
-type failing map[agent.Object]*fault
+type failing map[agent.Object]*attempts
 
-// fault is how often an object could not be made, and when it is tried next.
-type fault struct {
+// attempts are how often an object could not be made, and when it is tried next.
+type attempts struct {
 	err error
 	// since is when the first try in a row failed, tried when the last one did.
 	since, tried, retry time.Time
@@ -51,8 +51,14 @@ type fault struct {
 	drift bool
 }
 
-// sooner is when the next try may be if something has happened: not at once, as it may have been the last try's own writes.
-func (f *fault) sooner() time.Time { return f.tried.Add(backOff(f.tries-1) / 4) }
+// sooner is when the next try may be if something has happened: not at once, as it may have been the last try's own writes. What is
+// wanted anew does not wait.
+func (f *attempts) sooner() time.Time {
+	if f.tries == 0 {
+		return f.tried
+	}
+	return f.tried.Add(backOff(f.tries-1) / 4)
+}
 
 // hurry brings the next tries forward to a given time, or as close to it as may be.
 func (f failing) hurry(at time.Time) {
@@ -135,7 +141,7 @@ func (f failing) take(o outcome, drift bool, now time.Time) failing {
 	for i, failure := range o.failures {
 		one := f[failure.Object]
 		if one == nil {
-			one = &fault{since: now, drift: drift}
+			one = &attempts{since: now, drift: drift}
 		}
 		if _, held := o.held[failure.Object]; !held && out[failure.Object] == nil {
 			one.err, one.tried, one.retry = failure.Err, now, now.Add(backOff(one.tries))

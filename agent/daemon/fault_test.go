@@ -124,6 +124,7 @@ func TestBackOffOfEach(t *testing.T) {
 		t.Errorf("after b's success: tried %q, again after %v", tried, r.due.Sub(now))
 	}
 	r.want(&topology.Tenant{}, now, causeFleet)
+	r.ask(now)
 	now = r.due
 	if tried, why := try("a"); !slices.Equal(tried, []string{"a"}) || r.due.Sub(now) != firstRetry || why != causeRetry {
 		t.Errorf("another fleet: tried %q for the cause %s, again after %v", tried, why, r.due.Sub(now))

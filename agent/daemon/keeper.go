@@ -231,7 +231,7 @@ func (k *keeper) compare(old *topology.Host, host topology.Host, now time.Time) 
 		delete(was, t.Name)
 		if there && r.wanted != nil && reflect.DeepEqual(before, *t) {
 			r.wanted = t
-			if r.settled {
+			if r.settled && r.Error == nil {
 				r.Generation = k.generation
 			}
 			continue

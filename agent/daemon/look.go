@@ -179,7 +179,7 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		k.try(plan, names, at)
 	}
 	for name, o := range outcomes {
-		o.err = failure(o.failures)
+		o.err = errorOf(o.failures)
 		outcomes[name] = o
 	}
 	for _, b := range plan.Balancing {
@@ -311,10 +311,11 @@ const lateNotice = "changes by others may be noticed by the slow check only"
 
 // deafness is a note about tenants whose parameters cannot be watched; empty if there are none.
 func (k *keeper) deafness() []string {
-	for _, name := range slices.Sorted(maps.Keys(k.deaf)) {
-		return []string{fmt.Sprintf("%s, in %d tenants: %s: %v", lateNotice, len(k.deaf), name, k.deaf[name])}
+	if len(k.deaf) == 0 {
+		return nil
 	}
-	return nil
+	name := slices.Min(slices.Collect(maps.Keys(k.deaf)))
+	return []string{fmt.Sprintf("%s, tenants: %d, one of them %s: %v", lateNotice, len(k.deaf), name, k.deaf[name])}
 }
 
 // number has a tenant's namespace heard, if it has one, and the one that it had before no more.
@@ -352,6 +353,7 @@ func (k *keeper) space(name string) (trigger.Space, error) {
 func (k *keeper) forget(name string) {
 	delete(k.records, name)
 	k.number(name)
+	delete(k.deaf, name)
 }
 
 // hostFailed notes what keeps all tenants from being looked at, and has everything looked at again later.

@@ -74,7 +74,7 @@ func TestNumber(t *testing.T) {
 	}
 	k.number("acme")
 	k.publish()
-	if s := k.board.read(); s.Lacking != 1 || !strings.Contains(strings.Join(s.Notes, "\n"), lateNotice+", in 1 tenants: acme: ") {
+	if s := k.board.read(); s.Lacking != 1 || !strings.Contains(strings.Join(s.Notes, "\n"), lateNotice+", tenants: 1, one of them acme: ") {
 		t.Errorf("deaf: %d lacking, notes %q", s.Lacking, s.Notes)
 	}
 	k.watch = watch

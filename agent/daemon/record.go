@@ -29,7 +29,8 @@ type record struct {
 	// changed is true until the tenant has been tried since the fleet, or a verdict about a backend, changed it; why says which.
 	changed bool
 	why     cause
-	// settled is true once the kernel was as the fleet says: what differs then was changed by somebody else.
+	// settled is true once the tenant has been tried since the fleet changed it: what differs then, but for what failed, was changed by
+	// somebody else.
 	settled bool
 	// meddled is true if what a later look is to put back was changed by somebody else.
 	meddled bool

@@ -39,7 +39,7 @@ func TestReportFits(t *testing.T) {
 		list = append(list, agent.Failure{Object: o, Err: fmt.Errorf("add %s in culvert-acme: %w", o.Name, errors.New("read-only file system"))})
 	}
 	now := time.Now()
-	bad := since(nil, failure(list), now)
+	bad := since(nil, errorOf(list), now)
 	if lines := strings.Split(bad.Error, "\n"); len(lines) != maxFaults+1 || lines[maxFaults] != "and 9980 more" {
 		t.Errorf("a tenant's error has %d lines:\n%s", len(lines), bad.Error)
 	}
@@ -75,8 +75,14 @@ func TestManyFailures(t *testing.T) {
 		}
 		return time.Since(began)
 	}
-	look(1000)
-	few, many := look(1000), look(16_000)
+	shortest := func(n int) time.Duration {
+		var took []time.Duration
+		for range 5 {
+			took = append(took, look(n))
+		}
+		return slices.Min(took)
+	}
+	few, many := shortest(1000), shortest(16_000)
 	if many > 100*max(few, time.Millisecond) {
 		t.Errorf("1 000 failures take %v, 16 000 take %v", few, many)
 	}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -60,7 +59,7 @@ func (s *slow) PlanHost(host topology.Host) (agent.Plan, error) {
 	return s.stub.PlanHost(host)
 }
 
-// TestBusy has the keeper work for long, and then have nothing to do: the watchdog sees both.
+// TestBusy has the keeper work for long, and then have nothing to do: what the watchdog reads says both.
 func TestBusy(t *testing.T) {
 	s := &slow{planning: make(chan struct{}), planned: make(chan struct{})}
 	k := stubbed(t, &s.stub)
@@ -82,8 +81,7 @@ func TestBusy(t *testing.T) {
 		select {
 		case <-s.planning:
 			s.planned <- struct{}{}
-		default:
-			runtime.Gosched()
+		case <-time.After(time.Millisecond):
 		}
 	}
 	cancel()

@@ -47,7 +47,7 @@ type Status struct {
 	// Changes and Drift count since the start: what was written, and how much of it was to undo what others had done.
 	Changes int `json:"changes"`
 	Drift   int `json:"drift"`
-	// Notes are parts of the fleet that this version does not carry out.
+	// Notes are parts of the fleet that this version or this host does not carry out, and what it cannot hear.
 	Notes []string `json:"notes"`
 	// Lacking is how many of the notes are about what this host cannot do, such as load balancing without IPVS.
 	Lacking int `json:"lacking"`

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -17,15 +16,7 @@ func TestDaemonFailureOfOne(t *testing.T) {
 	r := newDaemonRig(t)
 	p := r.start("hv2")
 	p.converged()
-	ip := func(namespace string, words ...string) string {
-		t.Helper()
-		out, err := exec.Command("ip", append([]string{"-n", r.name + "-" + namespace}, words...)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("ip %q: %v: %s", words, err, out)
-		}
-		return string(out)
-	}
-	ip("hv2", "link", "add", "br-x", "type", "bridge")
+	r.ip(r.name+"-hv2", "link", "add", "br-x", "type", "bridge")
 	r.push(strings.Replace(daemonFleet, "    natGateway: {addresses: [45.86.152.23]",
 		"      - {name: vm-x, host: hv2, device: br-x, mac: \"52:54:00:00:00:0d\", addresses: [10.0.0.99]}\n    natGateway: {addresses: [45.86.152.23]", 1))
 	var failing daemon.Fault
@@ -39,7 +30,7 @@ func TestDaemonFailureOfOne(t *testing.T) {
 		return time.Until(failing.Retry) > 6*time.Second // it has just been tried
 	})
 	began := time.Now()
-	ip("hv2-culvert-acme", "route", "del", "10.0.0.47")
+	r.ip(r.name+"-hv2-culvert-acme", "route", "del", "10.0.0.47")
 	repaired := p.eventually("repaired", func(s daemon.Status) bool { return tenantOf(s, "acme").Drift > 0 })
 	tenant := tenantOf(repaired, "acme")
 	if took := tenant.Repaired.At.Sub(began); took > time.Second*time.Duration(live.Patience()) {
@@ -48,14 +39,14 @@ func TestDaemonFailureOfOne(t *testing.T) {
 	if !slices.ContainsFunc(tenant.Repaired.Changes, func(c string) bool { return strings.Contains(c, "route 10.0.0.47/32") }) {
 		t.Errorf("repaired %q", tenant.Repaired.Changes)
 	}
-	if out := ip("hv2-culvert-acme", "route", "show", "10.0.0.47"); !strings.Contains(out, "dev tap-b") {
+	if out := r.ip(r.name+"-hv2-culvert-acme", "route", "show", "10.0.0.47"); !strings.Contains(out, "dev tap-b") {
 		t.Errorf("the route is %q", out)
 	}
 	if tenant.State != daemon.Failed || !tenant.Error.Since.Equal(tenantOf(tried, "acme").Error.Since) {
 		t.Errorf("the tenant is %s, for %+v; it failed for %+v", tenant.State, tenant.Error, tenantOf(tried, "acme").Error)
 	}
-	ip("hv2", "link", "del", "br-x")
-	ip("hv2", "link", "add", "br-x", "type", "veth", "peer", "name", "far-x")
+	r.ip(r.name+"-hv2", "link", "del", "br-x")
+	r.ip(r.name+"-hv2", "link", "add", "br-x", "type", "veth", "peer", "name", "far-x")
 	p.eventually("attached", func(s daemon.Status) bool { return tenantOf(s, "acme").State == daemon.Converged })
 	if log := p.log.String(); strings.Count(log, "msg=failed tenant=acme") != 1 || !strings.Contains(log, "msg=recovered tenant=acme") {
 		t.Errorf("the log says a failure once, and its end:\n%s", log)

@@ -112,9 +112,12 @@ func (r *daemonRig) servers() (redirected, direct netip.Addr) {
 // ip runs iproute2 in a namespace.
 func (r *daemonRig) ip(namespace string, words ...string) string {
 	r.Helper()
-	out, err := exec.Command("ip", append([]string{"-n", namespace}, words...)...).Output()
+	ip := exec.Command("ip", append([]string{"-n", namespace}, words...)...)
+	var said strings.Builder
+	ip.Stderr = &said
+	out, err := ip.Output()
 	if err != nil {
-		r.Fatalf("ip %q in %s: %v", words, namespace, err)
+		r.Fatalf("ip %q in %s: %v: %s", words, namespace, err, said.String())
 	}
 	return string(out)
 }
