@@ -198,3 +198,20 @@ func TestFaultsNotTried(t *testing.T) {
 		})
 	}
 }
+
+// TestGenerationOfTheFailed has fleets come that do not change a tenant: one that is as it should be is as each of them says, one that
+// fails is not.
+func TestGenerationOfTheFailed(t *testing.T) {
+	now, k := time.Now(), desk("hv1")
+	k.give(t, fleetYAML, "one", now)
+	k.settle()
+	k.records["acme"].look(fails("no", "a"), now)
+	k.give(t, fleetYAML+"    timeouts: {udp: 200s}\n", "two", now) // of blue
+	k.records["blue"].take(fails("no", "b"), causeFleet, "two", now, now)
+	k.give(t, fleetYAML, "three", now)
+	for _, name := range []string{"acme", "blue"} {
+		if r := k.records[name]; r.Generation != "one" {
+			t.Errorf("%s failed, and is as generation %q says, want one", name, r.Generation)
+		}
+	}
+}
