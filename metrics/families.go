@@ -51,6 +51,7 @@ var hostFamilies = []Family{
 	{"culvert_build_info", Gauge, "Always 1; the label is the daemon's version.", []string{"version"}, one},
 	{"culvert_fleet_info", Gauge, "Always 1; the labels are the fleet in force, what of it is to be added (cached, without hv3) and where it comes from.", []string{"generation", "note", "source"}, one},
 	{"culvert_fleet_refused", Gauge, "1 if a newer fleet is refused, or its source cannot be reached; the last good one stays.", nil, one},
+	{"culvert_fleet_unkept", Gauge, "1 if the fleet in force could not be written to the cache, so that a start without etcd would go back behind it.", nil, one},
 	{"culvert_ready", Gauge, "1 once every tenant has been looked at and tried.", nil, one},
 	{"culvert_converged", Gauge, "1 if the host is as the newest fleet says, but for devices that are waited for.", nil, one},
 	{"culvert_host_error", Gauge, "1 if something concerns the whole host and keeps its tenants from being looked at.", nil, one},

@@ -91,12 +91,14 @@ func TestHandler(t *testing.T) {
 // TestWithoutFleet tells what the daemon says, also when there is nothing else.
 func TestWithoutFleet(t *testing.T) {
 	text := scrapeOf(t, Handler(Options{
-		Status: func() daemon.Status { return daemon.Status{Refused: &daemon.Incident{}, Lacking: 2} },
-		Fleet:  func() (*topology.Host, *portmap.Lock) { return nil, nil },
-		Meter:  readings{err: measure.ErrNoFleet},
+		Status: func() daemon.Status {
+			return daemon.Status{Refused: &daemon.Incident{}, Unkept: &daemon.Incident{}, Lacking: 2}
+		},
+		Fleet: func() (*topology.Host, *portmap.Lock) { return nil, nil },
+		Meter: readings{err: measure.ErrNoFleet},
 	}))
 	for want, there := range map[string]bool{
-		"culvert_fleet_refused 1\n": true, "culvert_not_carried_out 2\n": true, "culvert_converged 0\n": true, "culvert_ready 0\n": true,
+		"culvert_fleet_refused 1\n": true, "culvert_fleet_unkept 1\n": true, "culvert_not_carried_out 2\n": true, "culvert_converged 0\n": true, "culvert_ready 0\n": true,
 		"culvert_measure_seconds": false, "culvert_source_connected": false, "culvert_convergence_seconds": false,
 	} {
 		if strings.Contains(text, "\n"+want) != there {

@@ -14,11 +14,13 @@ func (s *scrape) host(status daemon.Status) {
 	generation, note, _ := strings.Cut(status.Generation, " ")
 	s.put("culvert_fleet_info", 1, generation, note, status.Source)
 	s.put("culvert_fleet_refused", truth(status.Refused != nil || status.Away != nil))
+	s.put("culvert_fleet_unkept", truth(status.Unkept != nil))
 	s.put("culvert_ready", truth(status.Ready))
 	s.put("culvert_host_error", truth(status.Error != nil))
 	s.put("culvert_not_carried_out", float64(status.Lacking))
 	s.faults("", status.HostFaults)
 	c := status.Converged
+	status.Unkept = nil // told above, and no reason why the host is not as the fleet says
 	s.put("culvert_converged", truth(c != nil && c.Generation == status.Generation && status.Healthy()))
 	if c != nil {
 		s.put("culvert_convergence_seconds", c.Took.Seconds())

@@ -17,6 +17,8 @@ type Snapshot struct {
 	// Sick are the backends that fail their health checks, by the host that runs them and says so. What a host says of a backend
 	// that it does not run counts for nothing. Nil if the source does not know, or does not carry verdicts ([Carrier]).
 	Sick map[string][]Sick
+	// Unkept is why a start without the source would go back behind this snapshot; nil if it would not. The snapshot is as good as others.
+	Unkept error
 }
 
 // Source delivers snapshots until the context ends.

@@ -91,6 +91,8 @@ func verdict(s daemon.Status) (word, mood string) {
 		return "newer fleet refused", "bad"
 	case s.Away != nil:
 		return "source of the fleet away", "bad"
+	case s.Unkept != nil:
+		return "fleet not kept", "bad"
 	case slices.ContainsFunc(s.Tenants, func(t daemon.Tenant) bool { return t.State == daemon.Failed }):
 		return "tenants fail", "bad"
 	case s.Generation == "":

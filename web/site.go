@@ -142,6 +142,7 @@ func problems(s daemon.Status) []problem {
 	}
 	incident("fleet", "", s.Refused)
 	incident("source of the fleet", "", s.Away)
+	incident("cache of the fleet", "", s.Unkept)
 	incident("host", "", s.Error)
 	if !s.Ready {
 		out = append(out, problem{Object: "host", Text: "not everything has been looked at yet", Grave: true})

@@ -220,6 +220,9 @@ func TestProblems(t *testing.T) {
 	s.status.Refused, s.status.Away = nil, &daemon.Incident{Error: "etcd1: no route", Since: time.Now()}
 	s.has("/", 200, "source of the fleet away", "etcd1: no route")
 	s.has("/healthz", 503, "source of the fleet: etcd1: no route")
+	s.status.Away, s.status.Unkept = nil, &daemon.Incident{Error: "no space", Since: time.Now()}
+	s.has("/", 200, "fleet not kept", "no space")
+	s.has("/healthz", 503, "cache of the fleet: no space")
 }
 
 // TestWithoutFleet shows a host that knows nothing yet.

@@ -169,6 +169,7 @@ func TestHealthy(t *testing.T) {
 		"not ready": func(s *Status) { s.Ready = false },
 		"refused":   func(s *Status) { s.Refused = incident },
 		"away":      func(s *Status) { s.Away = incident },
+		"unkept":    func(s *Status) { s.Unkept = incident },
 		"error":     func(s *Status) { s.Error = incident },
 		"failed":    func(s *Status) { s.Tenants = []Tenant{{State: Failed}} },
 		"pending":   func(s *Status) { s.Tenants = []Tenant{{State: Pending}} },

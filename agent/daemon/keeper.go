@@ -46,6 +46,7 @@ type keeper struct {
 	lacks   []string
 	refused *Incident
 	away    *Incident
+	unkept  *Incident
 	// arrived is when the fleet came that the host has not converged to yet; zero if it has.
 	arrived   time.Time
 	converged *Convergence
@@ -168,9 +169,25 @@ func (k *keeper) refuse(err error, now time.Time) {
 // accept notes that nothing is wrong with the fleet in force, nor with its source.
 func (k *keeper) accept() { k.answered, k.refused, k.away = true, nil, nil }
 
+// hearUnkept takes in whether a start without the source would go back behind the fleet that is in force.
+func (k *keeper) hearUnkept(err error, now time.Time) {
+	if err == nil {
+		if k.unkept != nil {
+			k.opts.Log.Info("fleet kept", "fleet", k.opts.Source.String(), "after", now.Sub(k.unkept.Since).Round(time.Millisecond))
+		}
+		k.unkept = nil
+		return
+	}
+	if next := since(k.unkept, err, now); next != k.unkept {
+		k.unkept = next
+		k.opts.Log.Error("fleet not kept", "fleet", k.opts.Source.String(), "err", err)
+	}
+}
+
 // adopt makes a fleet the one in force. Tenants that it does not change are not looked at.
 func (k *keeper) adopt(s source.Snapshot, now time.Time) {
 	k.hearVerdicts(s.Sick, now)
+	k.hearUnkept(s.Unkept, now)
 	old := k.host
 	if old != nil && s.Generation == k.generation {
 		k.accept()

@@ -148,6 +148,26 @@ func TestAway(t *testing.T) {
 	}
 }
 
+// TestUnkept has a fleet that is in force and not kept: no refusal, and nobody is away.
+func TestUnkept(t *testing.T) {
+	k := desk("hv1")
+	k.give(t, fleetYAML, "one", epoch)
+	k.settle()
+	s := source.Snapshot{Generation: "one", Unkept: errors.New("no space")}
+	k.adopt(s, epoch)
+	k.adopt(s, epoch.Add(time.Hour))
+	if k.refused != nil || k.away != nil || k.unkept == nil || k.unkept.Error != "no space" || k.unkept.Since != epoch {
+		t.Errorf("refused %+v, away %+v, unkept %+v", k.refused, k.away, k.unkept)
+	}
+	if got := k.summary(nil); !strings.HasSuffix(got, "; the fleet is not kept") {
+		t.Errorf("summary %q", got)
+	}
+	k.give(t, fleetYAML, "one", epoch)
+	if k.unkept != nil {
+		t.Errorf("unkept %+v", k.unkept)
+	}
+}
+
 // TestNotice says which tenants an event concerns.
 func TestNotice(t *testing.T) {
 	now := epoch.Add(time.Hour)

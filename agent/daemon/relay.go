@@ -32,6 +32,7 @@ func summarize(s Status, now time.Time) source.Report {
 	}
 	say("a newer fleet is refused: ", s.Refused)
 	say("the fleet's source is away: ", s.Away)
+	say("the fleet in force is not kept: ", s.Unkept)
 	say("", s.Error)
 	for _, t := range s.Tenants {
 		say("tenant "+t.Name+": ", t.Error)

@@ -36,6 +36,8 @@ type Status struct {
 	Refused *Incident `json:"refused"`
 	// Away is why the place where the fleet is cannot be reached, so that nobody knows whether there is a newer one; nil if it can.
 	Away *Incident `json:"away"`
+	// Unkept is why a start without the fleet's source would go back behind the fleet that is in force; nil if it would not.
+	Unkept *Incident `json:"unkept"`
 	// Ready is true once every tenant has been looked at and tried.
 	Ready bool `json:"ready"`
 	// Converged is when the host was as the fleet says last, and how long that took from the fleet's arrival.
@@ -129,7 +131,7 @@ const repairLines = 20
 
 // Healthy reports whether there is nothing to worry about: everything is as the newest fleet says, or waits for devices.
 func (s Status) Healthy() bool {
-	return s.Ready && s.Refused == nil && s.Away == nil && s.Error == nil && !slices.ContainsFunc(s.Tenants, func(t Tenant) bool {
+	return s.Ready && s.Refused == nil && s.Away == nil && s.Unkept == nil && s.Error == nil && !slices.ContainsFunc(s.Tenants, func(t Tenant) bool {
 		return t.State == Failed || t.State == Pending
 	})
 }

@@ -96,7 +96,7 @@ func (k *keeper) publish() {
 	next, sick, lacks := k.next(), k.sickBackends(), slices.Concat(k.lacks, k.deafness())
 	k.board.set(func(s *Status) {
 		s.Next, s.Sick = next, sick
-		s.Generation, s.Refused, s.Away, s.Ready, s.Converged = k.generation, k.refused, k.away, k.ready, k.converged
+		s.Generation, s.Refused, s.Away, s.Unkept, s.Ready, s.Converged = k.generation, k.refused, k.away, k.unkept, k.ready, k.converged
 		s.Changes, s.Drift, s.Tenants, s.Error = k.changes, k.drift, tenants, k.hostError
 		s.Notes, s.Lacking = slices.Concat([]string{}, k.notes, lacks), len(lacks)
 		if host != nil {
@@ -129,6 +129,9 @@ func (k *keeper) summary(counts map[State]int) string {
 	}
 	if k.away != nil {
 		text += "; the fleet's source is away"
+	}
+	if k.unkept != nil {
+		text += "; the fleet is not kept"
 	}
 	return text
 }

@@ -92,6 +92,9 @@ func attention(s daemon.Status, ago func(time.Time) string) []string {
 	if s.Away != nil {
 		say("the fleet's source is away, since %s:\n%s", ago(s.Away.Since), indent(s.Away.Error))
 	}
+	if s.Unkept != nil {
+		say("a start without the fleet's source would go back behind the fleet in force, since %s:\n%s", ago(s.Unkept.Since), indent(s.Unkept.Error))
+	}
 	if s.Error != nil {
 		say("the host fails, since %s:\n%s", ago(s.Error.Since), indent(s.Error.Error))
 	}

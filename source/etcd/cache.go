@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/culvertnet/culvert/portmap"
 )
@@ -37,8 +38,11 @@ func writeCache(path string, l layout, revision int64, i image) error {
 	if err == nil {
 		err = portmap.ReplaceFile(path, b.Bytes(), 0o600)
 	}
+	if errno := syscall.Errno(0); errors.As(err, &errno) {
+		err = errno // with the name of the file in the making, it would be another error each time
+	}
 	if err != nil {
-		return fmt.Errorf("keep the fleet for a start without etcd: %w", err)
+		return fmt.Errorf("keep the fleet for a start without etcd in %s: %w", path, err)
 	}
 	return nil
 }

@@ -111,16 +111,18 @@ func TestCensusProperty(t *testing.T) {
 
 func TestGeneration(t *testing.T) {
 	for _, tt := range []struct {
+		mark   string
 		cached bool
 		lost   []string
 		want   string
 	}{
-		{false, nil, "7"},
-		{true, nil, "7 (cached)"},
-		{false, []string{"hv2", "hv1"}, "7 without hv1, hv2"},
-		{false, []string{"d", "c", "b", "a"}, "7 without 4 hosts (" + digest([]byte("a b c d"))[:8] + ")"},
+		{"", false, nil, "7"},
+		{"", true, nil, "7 (cached)"},
+		{"", false, []string{"hv2", "hv1"}, "7 without hv1, hv2"},
+		{"(fleet 1234)", true, []string{"hv1"}, "7 (fleet 1234) (cached) without hv1"},
+		{"", false, []string{"d", "c", "b", "a"}, "7 without 4 hosts (" + digest([]byte("a b c d"))[:8] + ")"},
 	} {
-		got := generation(7, tt.cached, tt.lost)
+		got := generation(7, tt.mark, tt.cached, tt.lost)
 		if got != tt.want || Revision(got) != 7 {
 			t.Errorf("generation %q of revision %d, want %q", got, Revision(got), tt.want)
 		}

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,15 @@ type desk struct {
 	// fleet and lock are the last good ones, pushed at the revision; nil before the first.
 	fleet    *config.Fleet
 	lock     *portmap.Lock
+	root     []byte
 	revision int64
 	cached   bool
+	// mark is the fleet's own name if another one had the same revision before; empty otherwise.
+	mark string
+	// unkept is why the cache does not have the fleet, unkeptTold what was delivered of that.
+	unkept, unkeptTold error
+	// ledger is what the host may say to etcd that it has converged to.
+	ledger ledger
 	// sick are the hosts' verdicts, nil before any were heard; judged is true if they are news.
 	sick   map[string][]source.Sick
 	judged bool
@@ -40,7 +48,9 @@ type desk struct {
 
 // hear takes in what the fleet's key holds. Its error is one of the way to etcd; one of the fleet is refused.
 func (d *desk) hear(ctx context.Context, root []byte, revision int64, get getter) error {
-	if revision == d.revision && !d.cached {
+	same := revision == d.revision && bytes.Equal(root, d.root)
+	if same && !d.cached {
+		d.keep()
 		d.tell(nil)
 		return nil
 	}
@@ -52,13 +62,51 @@ func (d *desk) hear(ctx context.Context, root []byte, revision int64, get getter
 	if err != nil {
 		return err
 	}
-	d.fleet, d.lock, d.revision, d.cached = fleet, lock, revision, false
+	switch {
+	case revision != d.revision:
+		d.mark = ""
+	case !same:
+		d.mark = twinMark(root)
+	}
+	d.fleet, d.lock, d.root, d.revision, d.cached = fleet, lock, root, revision, false
 	if d.Cache != "" {
 		// Before anybody acts on it: a start without etcd must not go back behind what the kernel holds.
-		err = writeCache(d.Cache, d.layout, revision, image{root, d.loader.values})
+		d.store()
 	}
-	d.tell(err)
+	d.tell(nil)
 	return nil
+}
+
+// store writes the fleet in force to the cache. If that fails the fleet is in force all the same, and nobody hears that the host has
+// converged to it: after a start without etcd it would not have it.
+func (d *desk) store() {
+	d.unkept = writeCache(d.Cache, d.layout, d.revision, image{d.root, d.loader.values})
+	if d.unkept == nil {
+		d.ledger.keep(0)
+	} else {
+		d.ledger.keep(d.revision)
+	}
+}
+
+// keep tries again to write to the cache what it did not take, and reports whether it takes it now.
+func (d *desk) keep() bool {
+	if d.unkept == nil {
+		return false
+	}
+	if d.store(); d.unkept != nil {
+		return false
+	}
+	d.outbox.anew() // what could not be said before
+	return true
+}
+
+// meet notes what etcd has before anything is said to it.
+func (d *desk) meet(root []byte, revision int64) {
+	mark := ""
+	if d.fleet != nil && root != nil && revision == d.revision && !bytes.Equal(root, d.root) {
+		mark = twinMark(root)
+	}
+	d.ledger.meet(revision, mark)
 }
 
 // without goes on without a fleet from etcd: with the last one, or at a start with the one in the cache.
@@ -66,6 +114,7 @@ func (d *desk) without(ctx context.Context, problem error) {
 	if d.fleet == nil && d.Cache != "" {
 		problem = errors.Join(problem, d.boot(ctx))
 	}
+	d.keep()
 	d.tell(problem)
 }
 
@@ -79,7 +128,7 @@ func (d *desk) boot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("use the fleet that was kept in %s: %w", d.Cache, err)
 	}
-	d.fleet, d.lock, d.revision, d.cached = fleet, lock, revision, true
+	d.fleet, d.lock, d.root, d.revision, d.cached = fleet, lock, i.root, revision, true
 	return nil
 }
 
@@ -96,9 +145,9 @@ func (d *desk) tell(wrong error) {
 	news := false
 	if d.fleet != nil {
 		s := d.snapshot()
-		news = s.Generation != d.given || d.judged || problem == nil && d.problem != nil
+		news = s.Generation != d.given || d.judged || problem == nil && d.problem != nil || text(s.Unkept) != text(d.unkeptTold)
 		if news {
-			d.given, d.judged = s.Generation, false
+			d.given, d.judged, d.unkeptTold = s.Generation, false, s.Unkept
 			d.deliver(s)
 		}
 	}
@@ -106,6 +155,14 @@ func (d *desk) tell(wrong error) {
 		d.refuse(problem)
 	}
 	d.problem = problem
+}
+
+// text is what an error says, empty for none.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // again tells everything once more.
@@ -127,12 +184,15 @@ func (d *desk) snapshot() source.Snapshot {
 			lost = append(lost, h.Name)
 		}
 	}
-	return source.Snapshot{Fleet: &fleet, Lock: d.lock, Generation: generation(d.revision, d.cached, lost), Sick: d.sick}
+	return source.Snapshot{Fleet: &fleet, Lock: d.lock, Generation: generation(d.revision, d.mark, d.cached, lost), Sick: d.sick, Unkept: d.unkept}
 }
 
 // generation names a snapshot: the revision, and what makes it another than was pushed.
-func generation(revision int64, cached bool, lost []string) string {
+func generation(revision int64, mark string, cached bool, lost []string) string {
 	g := strconv.FormatInt(revision, 10)
+	if mark != "" {
+		g += " " + mark
+	}
 	if cached {
 		g += " (cached)"
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -19,8 +18,6 @@ type follower struct {
 	store  *Store
 	// answers are what etcd says to the host's writes.
 	answers chan answer
-	// newest is the revision of the fleet that this etcd has delivered last.
-	newest atomic.Int64
 }
 
 // follow connects, takes in what is there, and follows what happens until something fails. It reports whether it got as far
@@ -31,12 +28,12 @@ func (d *desk) follow(ctx context.Context) (connected bool, err error) {
 		return false, fmt.Errorf("%s cannot be reached: %w", d, err)
 	}
 	defer func() { _ = client.Close() }()
-	f := &follower{d, client, &Store{d.layout, client, d.Address, d.Access}, make(chan answer), atomic.Int64{}}
+	f := &follower{d, client, &Store{d.layout, client, d.Address, d.Access}, make(chan answer)}
 	first, err := f.look(ctx)
 	if err != nil {
 		return false, fmt.Errorf("%s cannot be reached: %w", d, d.Access.reason(ctx, d.Address, err))
 	}
-	f.newest.Store(first.modified)
+	d.meet(first.root, first.modified)
 	d.line.set(true, time.Now())
 	defer func() { d.census.part(time.Now()) }()
 	group, ctx := errgroup.WithContext(ctx)
@@ -93,6 +90,8 @@ func (f *follower) watch(ctx context.Context, first sight) error {
 	verdicts := f.client.Watch(ctx, f.layout.health(), clientv3.WithPrefix(), clientv3.WithRev(first.revision+1))
 	grace := time.NewTimer(time.Until(f.census.until))
 	defer grace.Stop()
+	retry := time.NewTicker(f.Lease / 2)
+	defer retry.Stop()
 	f.census.count(time.Now())
 	if err := f.enter(ctx, first); err != nil {
 		return err
@@ -123,6 +122,10 @@ func (f *follower) watch(ctx context.Context, first sight) error {
 			f.take(a)
 			f.tell(f.wrong)
 		case <-grace.C:
+		case <-retry.C:
+			if f.keep() {
+				f.tell(f.wrong)
+			}
 		case <-f.Source.reload:
 			f.again()
 		}
@@ -157,7 +160,7 @@ func (f *follower) enter(ctx context.Context, s sight) error {
 		f.without(ctx, fmt.Errorf("there is no fleet in %s; push one with `culvert push`", f))
 		return nil
 	}
-	f.newest.Store(s.modified)
+	f.meet(s.root, s.modified)
 	return f.hear(ctx, s.root, s.modified, f.store.at(s.revision))
 }
 

@@ -54,6 +54,13 @@ func (o *outbox) again() {
 	}
 }
 
+// anew has the last report, if there is one, written once more.
+func (o *outbox) anew() {
+	if o.last() != nil {
+		o.again()
+	}
+}
+
 func (o *outbox) last() *source.Report {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -66,9 +73,7 @@ func (s *Source) Report(r source.Report) { s.outbox.put(r) }
 // report writes what is in the outbox, and first what was there before: who knows what etcd has kept. Reports are some time
 // apart, because thousands of hosts report each change of the fleet.
 func (f *follower) report(ctx context.Context) error {
-	if f.outbox.last() != nil {
-		f.outbox.again()
-	}
+	f.outbox.anew()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -87,10 +92,9 @@ func (f *follower) report(ctx context.Context) error {
 	}
 }
 
-// write writes a report. What it says of a generation newer than etcd's own is of a time before etcd was restored from a backup, and
-// would be taken for what it says of one that is yet to be pushed.
+// write writes a report, without what the host must not say that it has converged to.
 func (f *follower) write(ctx context.Context, r source.Report) error {
-	if Revision(r.Converged) > f.newest.Load() {
+	if !f.ledger.vouches(r.Converged) {
 		r.Converged = ""
 	}
 	text, err := json.Marshal(r)

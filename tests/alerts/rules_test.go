@@ -57,6 +57,7 @@ var troubles = map[string]map[string]value{
 	"CulvertNotCarriedOut": {"culvert_not_carried_out": becomes(0, 1)},
 	"CulvertNotConverged":  {"culvert_converged": becomes(1, 0)},
 	"CulvertFleetRefused":  {"culvert_fleet_refused": becomes(0, 1)},
+	"CulvertFleetUnkept":   {"culvert_fleet_unkept": becomes(0, 1)},
 	"CulvertSourceAway":    {"culvert_source_connected": becomes(1, 0), "culvert_fleet_refused": becomes(0, 1), "culvert_converged": becomes(1, 0)},
 	"CulvertDrift":         {"culvert_drift_repaired_total": grows(0.01)},
 	"CulvertTenantFailed":  {`culvert_tenant_state{tenant="acme",state="failed"}`: becomes(0, 1)},
