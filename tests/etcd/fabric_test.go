@@ -220,7 +220,7 @@ func (f *fabric) serve() {
 }
 
 // TestFabric drives a fabric by etcd alone: first rollout, a change, an etcd that is away while a daemon starts anew, and a
-// host that dies and comes back. A flow lives through all of it.
+// host that dies and comes back. A flow lives through all of it but a cold start of its host.
 func TestFabric(t *testing.T) {
 	f := newFabric(t)
 	f.ran("pushed: generation", "push", f.file())
@@ -256,8 +256,19 @@ func TestFabric(t *testing.T) {
 		return strings.HasSuffix(s.Generation, "(cached)") && s.Ready && s.Changes == 0
 	})
 	f.lives(flow)
+
+	// Nor is there an etcd when a host starts cold, with nothing in its kernel: it makes all anew from its cache.
+	f.kill("hv2")
+	f.ran("", "cleanup", "--namespace", f.name+"-hv2", "--prefix", f.lab.HostPrefix("hv2"))
+	f.start("hv2")
+	f.status("hv2", func(s daemon.Status) bool {
+		return strings.HasSuffix(s.Generation, "(cached)") && s.Ready && s.Changes > 0 && s.Converged != nil
+	})
+	flow = f.flow() // the old one's translation went with the kernel's state
+	f.lives(flow)
 	f.cluster.start(0)
 	f.converged()
+	f.lives(flow)
 
 	// A host dies: its lease ends, and the edge leaves it out. With its underlay gone, replies that it got would be lost.
 	f.kill("hv1")

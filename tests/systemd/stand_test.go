@@ -1,7 +1,13 @@
 package systemd
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,12 +72,29 @@ func stand(t *testing.T, program, folder string) (dir string) {
 	for _, name := range []string{"boot.sh", "proof.sh"} {
 		write(name, read(filepath.Join("testdata", name)))
 	}
+	write("cache", read("../../source/etcd/testdata/cache")) // of the first fleet
+	write("ca.pem", authority(t))
 	if program == "" {
 		program, folder = culvert, dir
 	}
 	write("default", "CULVERT_LISTEN=127.0.0.1:9469\n")
 	write("culvert.service", strings.NewReplacer("/usr/bin/culvert", program, "/etc/culvert/", folder+"/", "/etc/default/culvert", folder+"/default").Replace(read(unit)))
 	return dir
+}
+
+// authority is a certificate of nobody, as a daemon reads one before it asks etcd.
+func authority(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 // controlGroup makes a control group of version 2 and returns its folder.

@@ -85,4 +85,21 @@ systemctl stop culvert
 ip netns list
 ip netns exec culvert-blue nft list tables | grep 'ip culvert'
 "$culvert" plan -f "$dir/fleet.yaml"
+
+# A host that follows an etcd starts cold, and no etcd answers: it makes all anew from what it has kept, confined as it is, and goes on asking.
+"$culvert" cleanup
+test ! -e /run/netns/culvert-acme
+ip link add tap-a type veth peer name tap-a-vm # the first one ended with its namespace, above
+cp "$dir/cache" /var/lib/culvert/fleet
+printf 'CULVERT_SOURCE=etcd://127.0.0.1:1/culvert\nCULVERT_ETCD_CA=%s\n' "$dir/ca.pem" >>"$dir/default"
+systemctl start culvert
+following() {
+	{ "$culvert" status || true; } >"$dir/following" # it says that etcd is away
+	grep -E '^acme +converged ' "$dir/following" && grep -E '^converged +.* ago, to generation 7 \(cached\) ' "$dir/following" && grep '127.0.0.1:1: .*connection refused' "$dir/following"
+}
+again following
+cat "$dir/following"
+ip -n culvert-acme link show tap-a
+ip netns exec culvert-acme nft list tables | grep 'ip culvert'
+grep -E '^Seccomp:.*2' "/proc/$(systemctl show culvert --property=MainPID --value)/status"
 echo PROVEN
