@@ -35,7 +35,7 @@ type Attempt struct {
 // Try is Apply for who comes back: objects that are held are not tried, and fail with the error given. Everything else goes as it would if
 // they had failed once more.
 func (a *Agent) Try(p Plan, held map[Object]error) Attempt {
-	r := run{agent: a, held: held, failed: make(map[overlay.Place]bool)}
+	r := run{agent: a, held: held, failed: make(map[overlay.Place]bool), lost: make(map[overlay.Device]bool)}
 	if !p.unguarded && !r.rules(Rules{overlay.HostPlace, p.Guard}) {
 		return r.Attempt
 	}
@@ -58,9 +58,11 @@ func (a *Agent) Try(p Plan, held map[Object]error) Attempt {
 
 // run is one attempt under way.
 type run struct {
-	agent  *Agent
-	held   map[Object]error
+	agent *Agent
+	held  map[Object]error
+	// failed are the places where something has, lost are devices that are not as they should be.
 	failed map[overlay.Place]bool
+	lost   map[overlay.Device]bool
 	Attempt
 }
 
@@ -114,9 +116,37 @@ func (r *run) steps(steps []overlay.Step) {
 		}
 		return blocked
 	})
+	// Links come first in every phase. Without one, or with one that is not as it should be, what is on it is not tried.
+	links := 0
+	for i, s := range steps {
+		if len(s.Makes()) > 0 {
+			links = i + 1
+		}
+	}
+	r.take(steps[:links])
+	r.take(slices.DeleteFunc(slices.Clone(steps[links:]), func(s overlay.Step) bool {
+		blocked := s.Verb != overlay.Remove && r.lost[s.On()]
+		if blocked {
+			r.Blocked = append(r.Blocked, overlayObject(s))
+		}
+		return blocked
+	}))
+}
+
+// take carries steps out that nothing stands in the way of.
+func (r *run) take(steps []overlay.Step) {
 	now, failed := due(r, steps, overlayObject)
 	for _, f := range r.agent.kernel.Apply(now) {
 		failed[overlayObject(f.Step)] = f
+	}
+	if len(failed) > 0 {
+		for _, s := range steps {
+			if _, no := failed[overlayObject(s)]; no && s.Verb != overlay.Remove {
+				for _, d := range s.Makes() {
+					r.lost[d] = true
+				}
+			}
+		}
 	}
 	for _, s := range now {
 		switch o := s.Object.(type) {

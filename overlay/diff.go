@@ -62,6 +62,30 @@ func (w Waiting) String() string {
 	return fmt.Sprintf("%s: waiting for device %s", w.Place, w.Device)
 }
 
+// Device is a link at a place.
+type Device struct {
+	Place Place
+	Name  string
+}
+
+// On is the device that the step's object is on; without a name if it is on none.
+func (s Step) On() Device { return Device{s.Place, s.Object.device()} }
+
+// Makes lists the devices that there are when the step is done, none if it is about no link.
+func (s Step) Makes() []Device {
+	switch o := s.Object.(type) {
+	case VXLAN:
+		return []Device{{s.Place, o.Name}}
+	case Uplink:
+		return []Device{{s.Place, topology.UplinkDevice}, {HostPlace, o.Port}}
+	case Loop:
+		return []Device{{s.Place, topology.HandoverDevice}, {s.Place, topology.DeliveryDevice}}
+	case Port:
+		return []Device{{s.Place, o.Device}}
+	}
+	return nil
+}
+
 // Plan is the way from the observed to the desired state, in the order of its steps.
 type Plan struct {
 	Steps   []Step

@@ -45,6 +45,8 @@ type attempts struct {
 	// since is when the first try in a row failed, tried when the last one did.
 	since, tried, retry time.Time
 	tries               int
+	// blocked says that it has not been tried in the last look, as another failed before: its own next try is not waited for.
+	blocked bool
 	// rank is its place among those that failed in the last look: what others stand on comes first.
 	rank int
 	// drift says that the first try was to undo what others did.
@@ -103,23 +105,22 @@ func (f failing) hold(held map[agent.Object]error, now time.Time) {
 // next is when the next object is due, zero for none.
 func (f failing) next() (next time.Time) {
 	for _, one := range f {
-		if next.IsZero() || one.retry.Before(next) {
+		if !one.blocked && (next.IsZero() || one.retry.Before(next)) {
 			next = one.retry
 		}
 	}
 	return next
 }
 
-// again reports whether a look has tried objects that had failed before, or found them as they should be, and whether that was to undo
-// what others had done.
+// again reports whether objects that had failed before are as they should be since a look, and whether that was to undo what others had
+// done.
 func (f failing) again(o outcome) (again, drift bool) {
 	stays := make(map[agent.Object]bool)
 	for _, b := range o.blocked {
 		stays[b] = true
 	}
 	for _, failure := range o.failures {
-		_, held := o.held[failure.Object]
-		stays[failure.Object] = held
+		stays[failure.Object] = true
 	}
 	for object, one := range f {
 		if !stays[object] {
@@ -130,12 +131,12 @@ func (f failing) again(o outcome) (again, drift bool) {
 }
 
 // take enters what failed in a look. An object that goes on failing has failed since it did first; one that has not been tried, for
-// another's failure, is as it was. Where one is well again, the others need not wait: they may have failed for its sake.
+// another's failure, is as it was. Where one is well again, the others are hurried: they may have failed for its sake.
 func (f failing) take(o outcome, drift bool, now time.Time) failing {
 	out := make(failing, len(o.failures))
 	for _, b := range o.blocked {
 		if old := f[b]; old != nil {
-			out[b] = old
+			old.blocked, out[b] = true, old
 		}
 	}
 	for i, failure := range o.failures {
@@ -147,12 +148,12 @@ func (f failing) take(o outcome, drift bool, now time.Time) failing {
 			one.err, one.tried, one.retry = failure.Err, now, now.Add(backOff(one.tries))
 			one.tries++
 		}
-		one.rank = i
+		one.rank, one.blocked = i, false
 		out[failure.Object] = one
 	}
 	for object := range f {
 		if out[object] == nil {
-			out.release()
+			out.hurry(now)
 		}
 	}
 	return out

@@ -28,14 +28,14 @@ func fails(why string, objects ...string) outcome {
 
 // TestFaults follows objects over tries: how long each fails is its own matter, whatever the reason, and a success ends all.
 func TestFaults(t *testing.T) {
-	r := &record{}
+	r := &record{Tenant: Tenant{Name: "acme"}}
 	r.want(&topology.Tenant{}, epoch, causeFleet)
 	r.look(fails("no", "a", "b"), epoch)
 	r.look(fails("never", "b", "c"), epoch.Add(time.Second))
-	second := epoch.Add(time.Second) // b is released, as a is well
+	second := epoch.Add(time.Second) // both are hurried, as a is well
 	want := []Fault{
-		{agent.OverlayChange, "b", Incident{"never", epoch}, second},
-		{agent.OverlayChange, "c", Incident{"never", second}, second},
+		{agent.OverlayChange, "b", Incident{"never", epoch}, second.Add(2 * firstRetry / 4)},
+		{agent.OverlayChange, "c", Incident{"never", second}, second.Add(firstRetry / 4)},
 	}
 	if !slices.Equal(r.Faults, want) {
 		t.Errorf("faults %+v, want %+v", r.Faults, want)
@@ -63,7 +63,7 @@ func TestFaults(t *testing.T) {
 // TestBackOffOfEach has one object fail again and again, then another beside it, which gets times of its own. What is repaired meanwhile
 // is drift, and does not wait for either.
 func TestBackOffOfEach(t *testing.T) {
-	r, now := &record{}, epoch
+	r, now := &record{Tenant: Tenant{Name: "acme"}}, epoch
 	r.want(&topology.Tenant{}, epoch, causeFleet)
 	// try looks when it is due, and has the objects fail. It returns those that were tried.
 	try := func(objects ...string) (tried []string, why cause) {
@@ -116,8 +116,10 @@ func TestBackOffOfEach(t *testing.T) {
 	if tried, _ = try("a", "b"); !slices.Equal(tried, []string{"a", "b"}) {
 		t.Errorf("a quarter of a minute after something happened, tried %q", tried)
 	}
-	if _, why := try("a"); why != causeDrift || r.due != r.notBefore {
-		t.Errorf("b is well: cause %s, a is tried after %v", why, r.due.Sub(now))
+	last := now
+	now = r.due
+	if _, why := try("a"); why != causeDrift || r.due.Sub(last) != lastRetry/4 {
+		t.Errorf("b is well: cause %s, a is tried after %v", why, r.due.Sub(last))
 	}
 	now = r.due
 	if tried, _ = try("a"); !slices.Equal(tried, []string{"a"}) || r.due.Sub(now) != lastRetry {
@@ -126,7 +128,7 @@ func TestBackOffOfEach(t *testing.T) {
 	r.want(&topology.Tenant{}, now, causeFleet)
 	r.ask(now)
 	now = r.due
-	if tried, why := try("a"); !slices.Equal(tried, []string{"a"}) || r.due.Sub(now) != firstRetry || why != causeRetry {
+	if tried, why := try("a"); !slices.Equal(tried, []string{"a"}) || r.due.Sub(now) != firstRetry || why != causeFleet {
 		t.Errorf("another fleet: tried %q for the cause %s, again after %v", tried, why, r.due.Sub(now))
 	}
 }
@@ -213,5 +215,61 @@ func TestGenerationOfTheFailed(t *testing.T) {
 		if r := k.records[name]; r.Generation != "one" {
 			t.Errorf("%s failed, and is as generation %q says, want one", name, r.Generation)
 		}
+	}
+}
+
+// TestBackOffOfTheBlocked has an object fail, and then another that comes before it. The one that is not tried any more asks for no looks.
+func TestBackOffOfTheBlocked(t *testing.T) {
+	r, now := &record{Tenant: Tenant{Name: "acme"}}, epoch
+	r.want(&topology.Tenant{}, epoch, causeFleet)
+	r.look(fails("no", "b"), now)
+	blocked := fails("no", "a")
+	blocked.blocked = []agent.Object{object("b")}
+	looks := 0
+	for now = r.due; now.Before(epoch.Add(10 * time.Minute)); now = r.due {
+		r.look(blocked, now)
+		looks++
+	}
+	if looks > 25 {
+		t.Errorf("%d looks in ten minutes", looks)
+	}
+	if since := r.failing[object("b")].since; !since.Equal(epoch) {
+		t.Errorf("what is blocked fails since %v", since)
+	}
+}
+
+// TestBackOffByTurns has an object fail and succeed by turns, beside one that always fails: that one is tried no more often for it than
+// when something happens all the time.
+func TestBackOffByTurns(t *testing.T) {
+	r, now := &record{Tenant: Tenant{Name: "acme"}}, epoch
+	r.want(&topology.Tenant{}, epoch, causeFleet)
+	tries := 0
+	for turn := 0; now.Before(epoch.Add(time.Minute)); turn++ {
+		held := make(map[agent.Object]error)
+		r.failing.hold(held, now)
+		o := fails("no", []string{"b", "a"}[:1+turn%2]...)
+		if o.held = held; held[object("b")] == nil {
+			tries++
+		}
+		r.look(o, now)
+		now = r.due
+	}
+	if tries > 20 {
+		t.Errorf("tried %d times in a minute", tries)
+	}
+}
+
+// TestBackOffOfTheHost has objects of many tenants fail in the host's own namespace, where a plan has only those of its tenants: they have
+// one back-off, whatever the plans have.
+func TestBackOffOfTheHost(t *testing.T) {
+	r, now := &record{}, epoch
+	var waits []time.Duration
+	for i := range 12 {
+		r.look(fails("no", fmt.Sprint(i%3)), now)
+		waits = append(waits, r.due.Sub(now))
+		now = r.due
+	}
+	if last := waits[len(waits)-1]; waits[0] != firstRetry || last != lastRetry || !slices.IsSorted(waits) {
+		t.Errorf("waits %v", waits)
 	}
 }

@@ -231,9 +231,10 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 // try applies a plan but for objects that failed not long ago.
 func (k *keeper) try(plan agent.Plan, names []string, at func(string, func(*outcome))) {
 	held, now := make(map[agent.Object]error), time.Now()
-	k.record("").failing.hold(held, now)
 	for _, name := range names {
-		k.record(name).failing.hold(held, now)
+		if r := k.record(name); !r.host() {
+			r.failing.hold(held, now)
+		}
 	}
 	attempt := k.agent.Try(plan, held)
 	for _, c := range attempt.Done {

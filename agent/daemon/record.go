@@ -110,6 +110,7 @@ const (
 // cause finds out why the look had something to do.
 func (r *record) cause(o outcome, first bool) cause {
 	again, drift := r.failing.again(o)
+	again = again && !r.host()
 	switch {
 	case o.settles && !r.meddled:
 		return causeSettle
@@ -164,19 +165,27 @@ func (r *record) take(o outcome, why cause, generation string, started, now time
 	}
 }
 
-// takeFailure enters that a look failed: for objects, each of which has its next try, or before any was tried.
+// host reports whether the record is of the host's own part.
+func (r *record) host() bool { return r.Name == "" }
+
+// takeFailure enters that a look failed: for objects, each of which has its next try, or before any was tried. The host's own part has one
+// next try for all: what is there for a tenant is in the plans for that tenant alone, so that nobody knows how an object is that a
+// plan does not have.
 func (r *record) takeFailure(o outcome, why cause, now time.Time) {
 	r.State, r.Error = Failed, since(r.Error, o.err, now)
-	if o.untried {
+	if !o.untried {
+		r.failing = r.failing.take(o, why == causeDrift, now)
+		r.Faults = r.failing.list()
+	}
+	if o.untried || r.host() {
 		wait := backOff(r.failures)
 		r.failures++
 		r.Retry = now.Add(wait)
 		// A notification may bring the next try forward, but not our own writes of this one.
 		r.notBefore = later(r.notBefore, now.Add(wait/4))
 	} else {
-		r.failing = r.failing.take(o, why == causeDrift, now)
 		r.failures, r.settled = 0, true
-		r.Faults, r.Retry = r.failing.list(), later(now, r.failing.next())
+		r.Retry = later(now, r.failing.next())
 	}
 	r.lookAt(r.Retry)
 }
