@@ -90,7 +90,7 @@ func (s Step) Makes() []Device {
 type Plan struct {
 	Steps   []Step
 	Waiting []Waiting
-	renewed map[link]bool
+	renewed map[Device]bool
 }
 
 // Empty reports whether there is nothing to do.
@@ -130,7 +130,7 @@ func (p Plan) Release() []Step {
 }
 
 // Renewed reports whether the link of the given name is made anew at the place: hooks on it are gone.
-func (p Plan) Renewed(place Place, device string) bool { return p.renewed[link{place, device}] }
+func (p Plan) Renewed(place Place, device string) bool { return p.renewed[Device{place, device}] }
 
 func (p Plan) filter(keep func(Step) bool) []Step {
 	var out []Step
@@ -142,17 +142,11 @@ func (p Plan) filter(keep func(Step) bool) []Step {
 	return out
 }
 
-// link names a device at a place.
-type link struct {
-	place  Place
-	device string
-}
-
 // Diff plans the way from observed to desired.
 func Diff(observed Observed, desired State) Plan {
 	d := differ{
 		facts: observed.Facts, have: index(observed.State), want: index(desired),
-		renewed: make(map[link]bool), readdressed: make(map[link]bool), absent: make(map[link]bool), lent: make(map[string]bool), tunnels: make(map[tunnel]bool),
+		renewed: make(map[Device]bool), readdressed: make(map[Device]bool), absent: make(map[Device]bool), lent: make(map[string]bool), tunnels: make(map[tunnel]bool),
 		kept: make(map[Place]int),
 	}
 	d.links()
@@ -167,7 +161,7 @@ func Diff(observed Observed, desired State) Plan {
 	plan := Plan{Steps: d.steps, renewed: d.renewed}
 	order(plan.Steps)
 	for l := range d.absent {
-		plan.Waiting = append(plan.Waiting, Waiting{l.place, l.device})
+		plan.Waiting = append(plan.Waiting, Waiting{l.Place, l.Name})
 	}
 	slices.SortFunc(plan.Waiting, func(a, b Waiting) int {
 		return cmp.Or(cmp.Compare(a.Place, b.Place), cmp.Compare(a.Device, b.Device))
@@ -223,12 +217,12 @@ type differ struct {
 	have, want map[Place]map[key]Object
 	steps      []Step
 	// renewed devices come into being with this plan: what was on them before is gone.
-	renewed map[link]bool
+	renewed map[Device]bool
 	// readdressed devices get another MAC, which makes the kernel forget all their neighbours, permanent ones too
 	// (net/core/neighbour.c, neigh_changeaddr).
-	readdressed map[link]bool
+	readdressed map[Device]bool
 	// absent devices are wanted by something and are nowhere.
-	absent map[link]bool
+	absent map[Device]bool
 	// lent devices are in a tenant namespace now that does not want them: they will come back.
 	lent map[string]bool
 	// tunnels are those of the VXLAN devices that this plan makes.
@@ -255,13 +249,13 @@ func (d *differ) links() {
 			switch o := o.(type) {
 			case VXLAN:
 				if o.outlives(old) {
-					d.readdress(link{place, o.Name}, old.(VXLAN).MAC, o.MAC)
+					d.readdress(Device{place, o.Name}, old.(VXLAN).MAC, o.MAC)
 					continue
 				}
-				d.renewed[link{place, o.Name}] = true
+				d.renewed[Device{place, o.Name}] = true
 				d.tunnels[o.tunnel()] = true
 			case Uplink:
-				inside, outside := link{place, topology.UplinkDevice}, link{HostPlace, o.Port}
+				inside, outside := Device{place, topology.UplinkDevice}, Device{HostPlace, o.Port}
 				if o.outlives(old) {
 					d.readdress(inside, old.(Uplink).MAC, o.MAC)
 					d.readdress(outside, old.(Uplink).PortMAC, o.PortMAC)
@@ -269,7 +263,7 @@ func (d *differ) links() {
 				}
 				d.renewed[inside], d.renewed[outside] = true, true
 			case Loop:
-				sends, receives := link{place, topology.HandoverDevice}, link{place, topology.DeliveryDevice}
+				sends, receives := Device{place, topology.HandoverDevice}, Device{place, topology.DeliveryDevice}
 				if o.outlives(old) {
 					d.readdress(sends, old.(Loop).MAC, o.MAC)
 					continue
@@ -277,25 +271,25 @@ func (d *differ) links() {
 				d.renewed[sends], d.renewed[receives] = true, true
 			case Port:
 				if was, inside := old.(Port); inside {
-					d.readdress(link{place, o.Device}, was.MAC, o.MAC)
+					d.readdress(Device{place, o.Device}, was.MAC, o.MAC)
 					continue
 				}
-				d.renewed[link{place, o.Device}] = true
+				d.renewed[Device{place, o.Device}] = true
 				if !d.facts.Devices[o.Device] && !d.lent[o.Device] {
-					d.absent[link{place, o.Device}] = true
+					d.absent[Device{place, o.Device}] = true
 				}
 			}
 		}
 	}
 	for _, o := range d.want[HostPlace] {
-		l := link{HostPlace, o.device()}
-		if l.device != "" && !d.renewed[l] && !d.facts.Devices[l.device] {
+		l := Device{HostPlace, o.device()}
+		if l.Name != "" && !d.renewed[l] && !d.facts.Devices[l.Name] {
 			d.absent[l] = true
 		}
 	}
 }
 
-func (d *differ) readdress(l link, was, is config.MAC) {
+func (d *differ) readdress(l Device, was, is config.MAC) {
 	if was != is {
 		d.readdressed[l] = true
 	}
@@ -306,7 +300,7 @@ func (d *differ) make(place Place) {
 	have, kept := d.have[place], 0
 	defer func() { d.kept[place] = kept }()
 	for k, o := range d.want[place] {
-		on := link{place, o.device()}
+		on := Device{place, o.device()}
 		old := have[k]
 		if old != nil {
 			kept++
@@ -339,7 +333,7 @@ func (d *differ) goesAlong(place Place, o Object) bool {
 	case Sysctl:
 		return true
 	case Orphan:
-		return d.renewed[link{place, o.Port}] // its name is taken from it
+		return d.renewed[Device{place, o.Port}] // its name is taken from it
 	case Namespace, VXLAN, Uplink, Loop, Port:
 		return false
 	}
@@ -347,8 +341,8 @@ func (d *differ) goesAlong(place Place, o Object) bool {
 		return true
 	}
 	// The link itself leaves, or comes anew, with everything on it.
-	on := link{place, o.device()}
-	return d.renewed[on] || d.have[place][linkKey(on.device)] != nil && d.want[place][linkKey(on.device)] == nil
+	on := Device{place, o.device()}
+	return d.renewed[on] || d.have[place][linkKey(on.Name)] != nil && d.want[place][linkKey(on.Name)] == nil
 }
 
 func (d *differ) step(s Step) { d.steps = append(d.steps, s) }

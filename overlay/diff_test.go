@@ -71,36 +71,36 @@ func TestPhases(t *testing.T) {
 // TestOrderOfSteps wants what a step needs before it.
 func TestOrderOfSteps(t *testing.T) {
 	h := hostOf(both(), other())
-	seen := make(map[link]bool)
+	seen := make(map[Device]bool)
 	for _, s := range fill(h, "tap-a", "tap-z").Steps {
 		switch o := s.Object.(type) {
 		case Namespace:
-			seen[link{Place(o.Name), ""}] = true
+			seen[Device{Place(o.Name), ""}] = true
 			continue
 		case VXLAN, Port:
-			seen[link{s.Place, o.device()}] = true
+			seen[Device{s.Place, o.device()}] = true
 		case Uplink:
-			seen[link{s.Place, o.device()}], seen[link{HostPlace, o.Port}] = true, true
+			seen[Device{s.Place, o.device()}], seen[Device{HostPlace, o.Port}] = true, true
 		}
-		if s.Place != HostPlace && !seen[link{s.Place, ""}] {
+		if s.Place != HostPlace && !seen[Device{s.Place, ""}] {
 			t.Errorf("before its namespace: %s", s)
 		}
-		if d := s.Object.device(); d != "" && d != "out0" && !seen[link{s.Place, d}] {
+		if d := s.Object.device(); d != "" && d != "out0" && !seen[Device{s.Place, d}] {
 			t.Errorf("before its device: %s", s)
 		}
 	}
 }
 
 func TestWaitingFor(t *testing.T) {
-	a, z := link{"culvert-acme", "tap-a"}, link{"culvert-blue", "tap-z"}
+	a, z := Device{"culvert-acme", "tap-a"}, Device{"culvert-blue", "tap-z"}
 	h := hostOf(hypervisor(), other())
 	tests := []struct {
 		name     string
 		observed Observed
 		want     []Waiting
 	}{
-		{"no device", Observed{Facts: exampleFacts()}, []Waiting{{a.place, a.device}, {z.place, z.device}}},
-		{"one device", Observed{Facts: exampleFacts("tap-a")}, []Waiting{{z.place, z.device}}},
+		{"no device", Observed{Facts: exampleFacts()}, []Waiting{{a.Place, a.Name}, {z.Place, z.Name}}},
+		{"one device", Observed{Facts: exampleFacts("tap-a")}, []Waiting{{z.Place, z.Name}}},
 		{"devices in place", kernelOf(h), nil},
 		{"device lent to another tenant", func() Observed {
 			turned := hostOf(hypervisor(), other())
