@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/culvertnet/culvert/ipvs"
 	"github.com/culvertnet/culvert/netns"
@@ -193,7 +194,12 @@ func (r *run) balance(b Balancing) {
 		}
 		return
 	}
-	steps := r.agent.dueSteps(b)
+	steps, ends := r.agent.dueSteps(b)
+	defer func() {
+		if ends && r.failed[b.Place] {
+			r.agent.settling[b.Place] = time.Now() // it is still due
+		}
+	}()
 	now, failed := due(r, steps, object)
 	err := r.agent.inIPVS(b.Place, func(ns *netns.NS) error { return ipvs.Apply(ns, ipvs.Plan{Steps: now}) })
 	for _, f := range balanceFailures(b.Place, "change", err) {

@@ -61,17 +61,17 @@ func (a *Agent) inIPVS(place overlay.Place, f func(*netns.NS) error) error {
 	return errors.Join(f(ns), ns.Close())
 }
 
-// dueSteps are the steps of a plan, or its end if the time for that has come. IPVS takes no flows that it does not know for
+// dueSteps are the steps of a plan, or its end if the time for that has come; then ends is true. IPVS takes no flows that it does not know for
 // [ipvs.SettleTime] after its destinations have changed; how long ago that was is nothing that the kernel knows.
-func (a *Agent) dueSteps(b Balancing) []ipvs.Step {
+func (a *Agent) dueSteps(b Balancing) (steps []ipvs.Step, ends bool) {
 	if due, ok := a.settling[b.Place]; ok && len(b.Plan.Steps) == 0 && !time.Now().Before(due) {
 		delete(a.settling, b.Place)
-		return b.Plan.Later
+		return b.Plan.Later, true
 	}
 	if b.Plan.Settles() {
 		a.settling[b.Place] = time.Now().Add(ipvs.SettleTime)
 	}
-	return b.Plan.Steps
+	return b.Plan.Steps, false
 }
 
 // unsettled takes the end off a plan whose time has not come.

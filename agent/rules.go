@@ -70,4 +70,5 @@ func (a *Agent) Doubt() {
 func (a *Agent) forget(place overlay.Place) {
 	delete(a.known, place)
 	delete(a.doubted, place)
+	delete(a.settling, place)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/culvertnet/culvert/agent"
 	"github.com/culvertnet/culvert/overlay"
 	"github.com/culvertnet/culvert/topology"
+	"github.com/culvertnet/culvert/trigger"
 )
 
 // object is one of the host's.
@@ -272,4 +273,98 @@ func TestBackOffOfTheHost(t *testing.T) {
 	if last := waits[len(waits)-1]; waits[0] != firstRetry || last != lastRetry || !slices.IsSorted(waits) {
 		t.Errorf("waits %v", waits)
 	}
+}
+
+// hostStuck is an agent of a host where something in its own namespace cannot be made for acme.
+type hostStuck struct{ *stub }
+
+func (f hostStuck) PlanHost(topology.Host) (agent.Plan, error) {
+	return f.PlanOnly(topology.Host{}, []string{"acme", "blue"})
+}
+
+func (f hostStuck) PlanOnly(_ topology.Host, names []string) (p agent.Plan, err error) {
+	if slices.Contains(names, "acme") {
+		p.Overlay.Steps = append(p.Overlay.Steps, overlay.Step{Place: overlay.HostPlace, Verb: overlay.Change, Object: forwarding, Old: forwarding})
+	}
+	return p, nil
+}
+
+func (f hostStuck) Try(p agent.Plan, _ map[agent.Object]error) (a agent.Attempt) {
+	for _, s := range p.Overlay.Steps {
+		o := agent.Object{Kind: agent.OverlayChange, Name: s.Object.String()}
+		a.Failures = append(a.Failures, agent.Failure{Object: o, Err: errors.New("read-only file system")})
+	}
+	return a
+}
+
+// TestHostFailsForOne has something in the host's namespace fail for one tenant. Looks at others, and at the host alone, find nothing wrong,
+// and say nothing of it.
+func TestHostFailsForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{}
+		k := stubbed(t, s)
+		k.agent, k.full = hostStuck{s}, time.Now()
+		for range 4 {
+			k.work(t.Context())
+			time.Sleep(time.Until(k.next()))
+		}
+		host := k.records[""]
+		failures := host.failures
+		for range 10 {
+			time.Sleep(30 * time.Millisecond)
+			k.notice(trigger.Event{Kind: trigger.Rules, Space: trigger.Host}, time.Now())
+			k.records["blue"].ask(time.Now())
+			k.look(t.Context(), []string{"", "blue"})
+			k.report()
+			if host.State != Failed || len(host.Faults) != 1 || k.converged != nil || host.failures != failures {
+				t.Fatalf("the host is %s, faults %+v, %d failures, converged %+v", host.State, host.Faults, host.failures, k.converged)
+			}
+		}
+		k.agent = s
+		for end := time.Now().Add(time.Minute); k.converged == nil && time.Now().Before(end); k.report() {
+			time.Sleep(time.Until(k.next()))
+			k.work(t.Context())
+		}
+		if host.State != Converged || k.converged == nil {
+			t.Errorf("when it works, the host is %s, owing %v", host.State, host.owing)
+		}
+	})
+}
+
+// settler is an agent with a load balancer whose change is to end.
+type settler struct {
+	*stub
+	plans int
+	due   time.Time
+}
+
+func (s *settler) Settling() map[overlay.Place]time.Time {
+	return map[overlay.Place]time.Time{"culvert-acme": s.due}
+}
+
+func (s *settler) PlanOnly(_ topology.Host, names []string) (p agent.Plan, err error) {
+	s.plans++
+	p.Overlay.Steps = []overlay.Step{{Place: "culvert-acme", Verb: overlay.Change, Object: forwarding, Old: forwarding}}
+	return p, nil
+}
+
+func (s *settler) Try(p agent.Plan, held map[agent.Object]error) (a agent.Attempt) {
+	o := agent.Object{Place: "culvert-acme", Kind: agent.OverlayChange, Name: forwarding.String()}
+	a.Failures = agent.Failures{{Object: o, Err: errors.New("read-only file system")}}
+	return a
+}
+
+// TestSettlingOfTheFailed has the end of a load balancer's change come due while something before it fails: looks are as rare as tries.
+func TestSettlingOfTheFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &settler{stub: &stub{}, due: time.Now().Add(6 * time.Second)}
+		k := stubbed(t, s.stub)
+		k.agent = s
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Until(k.next())) {
+			k.work(t.Context())
+		}
+		if s.plans > 25 {
+			t.Errorf("%d plans in a minute", s.plans)
+		}
+	})
 }

@@ -215,7 +215,7 @@ func (k *keeper) adopt(s source.Snapshot, now time.Time) {
 		k.full = now
 	}
 	if old == nil || !slices.Equal(old.Underlays, host.Underlays) {
-		k.record("").ask(now)
+		k.record("").want(nil, now, causeFleet) // the guard is not only its tenants'
 	}
 	changed := k.compare(old, host, now)
 	k.opts.Log.Info("fleet", "generation", s.Generation, "tenants", len(host.Tenants), "changed", changed)

@@ -196,8 +196,7 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		}
 	}
 	// What happened in the host's namespace is that of the host's own part, whoever it was for.
-	if _, ok := outcomes[""]; ok && !slices.Contains(names, "") {
-		k.record("")
+	if _, ok := outcomes[""]; (ok || len(k.record("").owing) > 0) && !slices.Contains(names, "") {
 		names = append(slices.Clone(names), "")
 	}
 	slices.Sort(names)
@@ -215,13 +214,17 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 			o.err = fmt.Errorf("the host's own part failed, and this may not have been done: %w", hostErr)
 			o.untried = true
 		}
+		if name == "" {
+			o.owed = k.record("").owe(names, o)
+		}
 		k.enter(name, o, causes[name], started)
 		if r := k.records[name]; hostErr != nil && r != nil {
 			r.lookAt(k.records[""].Retry)
 		}
 	}
 	for place, due := range k.agent.Settling() {
-		if r := k.records[tenantAt(place)]; r != nil {
+		// One that fails has its own times.
+		if r := k.records[tenantAt(place)]; r != nil && (r.Error == nil || due.After(time.Now())) {
 			r.lookAt(due)
 		}
 	}
@@ -287,7 +290,7 @@ func (k *keeper) enter(name string, o outcome, why cause, started time.Time) {
 		k.drift += len(o.changes)
 	}
 	k.tell(r, o, why)
-	if r.Error != nil && o.err == nil && !k.whole.IsZero() {
+	if r.Error != nil && o.err == nil && !o.owed && !k.whole.IsZero() {
 		k.whole = now // it may have been this tenant that kept everything from being planned
 	}
 	waited := r.Waiting
@@ -353,6 +356,7 @@ func (k *keeper) space(name string) (trigger.Space, error) {
 
 func (k *keeper) forget(name string) {
 	delete(k.records, name)
+	delete(k.record("").owing, name)
 	k.number(name)
 	delete(k.deaf, name)
 }

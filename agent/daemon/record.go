@@ -36,6 +36,9 @@ type record struct {
 	meddled bool
 	// due is when the next look is, zero for none; it is not before notBefore.
 	due, notBefore time.Time
+	// owing are, for the host's own part, the tenants that were looked at when it failed and have not been since: one of them may be
+	// whom it failed for.
+	owing map[string]bool
 	// failing are the objects that could not be made when they were tried last.
 	failing failing
 	// failures are tries in a row that failed for other reasons than an object, rounds are looks in a row that found something to do.
@@ -90,6 +93,8 @@ type outcome struct {
 	blocked  []agent.Object
 	// held are the objects that have not been tried because it was not their time; they are among the failures.
 	held map[agent.Object]error
+	// owed is true if nothing failed in the host's own part, but not all tenants were looked at for whom it may have failed before.
+	owed bool
 	// untried is true if the error came before any object: those that failed before have not succeeded since.
 	untried bool
 }
@@ -153,8 +158,11 @@ func (r *record) take(o outcome, why cause, generation string, started, now time
 	if len(o.changes) > 0 {
 		r.lookAt(r.notBefore) // is it so now?
 	}
-	if o.err != nil {
+	switch {
+	case o.err != nil:
 		r.takeFailure(o, why, now)
+		return
+	case o.owed:
 		return
 	}
 	r.failures, r.failing = 0, nil
@@ -167,6 +175,23 @@ func (r *record) take(o outcome, why cause, generation string, started, now time
 
 // host reports whether the record is of the host's own part.
 func (r *record) host() bool { return r.Name == "" }
+
+// owe notes the tenants of a look at the host's own part, and reports whether there are others, because of whom it fails still.
+func (r *record) owe(names []string, o outcome) bool {
+	if r.owing == nil {
+		r.owing = make(map[string]bool)
+	}
+	for _, name := range names {
+		switch {
+		case name == "" || o.untried:
+		case o.err != nil:
+			r.owing[name] = true
+		case len(o.blocked) == 0:
+			delete(r.owing, name)
+		}
+	}
+	return o.err == nil && r.Error != nil && len(r.owing) > 0
+}
 
 // takeFailure enters that a look failed: for objects, each of which has its next try, or before any was tried. The host's own part has one
 // next try for all: what is there for a tenant is in the plans for that tenant alone, so that nobody knows how an object is that a

@@ -31,7 +31,7 @@ func (k *keeper) tell(r *record, o outcome, why cause) {
 	switch {
 	case o.err != nil && (r.Error == nil || r.Error.Error != o.err.Error()):
 		k.opts.Log.Error("failed", "tenant", r.Name, "err", o.err)
-	case o.err == nil && r.Error != nil:
+	case o.err == nil && r.Error != nil && !o.owed:
 		k.opts.Log.Info("recovered", "tenant", r.Name, "after", time.Since(r.Error.Since).Round(time.Millisecond))
 	}
 }

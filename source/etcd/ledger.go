@@ -15,7 +15,7 @@ type ledger struct {
 	// twin is the last revision that two fleets had, for the same reason, and mark what the generation of the second one says.
 	twin int64
 	mark string
-	// unkept is the revision in force if a start without etcd would go back behind it, 0 otherwise.
+	// unkept is the first revision in force since a start without etcd would go back behind it, 0 if it would not.
 	unkept int64
 }
 
@@ -33,6 +33,9 @@ func (l *ledger) meet(revision int64, mark string) {
 func (l *ledger) keep(unkept int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if unkept != 0 && l.unkept != 0 {
+		unkept = min(unkept, l.unkept) // neither is kept
+	}
 	l.unkept = unkept
 }
 

@@ -22,6 +22,9 @@ func TestLedger(t *testing.T) {
 	expect("6", true)
 	l.meet(8, "") // and is refused
 	expect("7", false)
+	l.keep(8) // or is not kept either
+	expect("7", false)
+	expect("6", true)
 	l.keep(0)
 	expect("8", true)
 	// Two fleets of revision 8: what is said of the first is not said of the second, nor later.
