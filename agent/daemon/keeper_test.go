@@ -113,6 +113,29 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestAdoptAnotherHost has the guard, which is no tenant's, let another host in: the fleet's doing and nobody's drift, and not yet done.
+func TestAdoptAnotherHost(t *testing.T) {
+	k := desk("hv1")
+	k.give(t, fleetYAML, "one", epoch)
+	k.settle()
+	k.give(t, strings.Replace(fleetYAML, "  - {name: edge1", "  - {name: hv3, underlay: 192.0.2.3, roles: [hypervisor]}\n  - {name: edge1", 1), "two", epoch)
+	for name, r := range k.records {
+		if name != "" {
+			r.take(outcome{}, causeFleet, k.generation, epoch, epoch)
+		}
+	}
+	if k.report(); k.converged != nil {
+		t.Errorf("converged without the guard: %+v", k.converged)
+	}
+	host := k.records[""]
+	if why := host.look(writes, epoch); why != causeFleet || host.Drift != 0 {
+		t.Errorf("the guard's change has the cause %s, drift %d", why, host.Drift)
+	}
+	if k.report(); k.converged == nil {
+		t.Error("not converged with the guard")
+	}
+}
+
 // TestAdoptElsewhere refuses a fleet without this host and keeps the one in force.
 func TestAdoptElsewhere(t *testing.T) {
 	k := desk("hv1")
