@@ -106,6 +106,15 @@ func TestBalancer(t *testing.T) {
 	if missing == nil && len(p.Lines()) != 1 {
 		t.Errorf("when it is due:\n%s", p)
 	}
+	for _, b := range p.Balancing {
+		end := balanceObject(b.Place, b.Plan.Later[0])
+		if a := r.Try(p, map[Object]error{end: errors.New("not yet")}); len(a.Failures) != 1 || len(a.Done) != 0 {
+			t.Errorf("an end that fails: failures %v, done %v", a.Failures, a.Done)
+		}
+		if due, ok := r.settling[b.Place]; !ok || due.After(time.Now()) {
+			t.Errorf("an end that failed is due at %v", due)
+		}
+	}
 	if err := r.Apply(p); err != nil {
 		t.Fatal(err)
 	}
