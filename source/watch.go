@@ -52,6 +52,9 @@ func (w *watcher) add(paths ...string) error {
 
 func (w *watcher) addFolder(path string) error {
 	if _, err := unix.InotifyAddWatch(w.fd, path, happenings); err != nil {
+		if errors.Is(err, unix.ENOSPC) {
+			return fmt.Errorf("watch folder %s: %w: raise the sysctl fs.inotify.max_user_watches", path, err)
+		}
 		return fmt.Errorf("watch folder %s: %w; it must exist before the fleet comes", path, err)
 	}
 	return nil

@@ -209,6 +209,8 @@ func TestNotice(t *testing.T) {
 		{"hv1", trigger.Event{Kind: trigger.Lost}, "[] [acme] [blue]"},
 		{"hv1", trigger.Event{Kind: trigger.Rules, Space: trigger.Host}, "[]"},
 		{"hv1", trigger.Event{Kind: trigger.Link, Space: trigger.Host, Device: "tap-q"}, "[blue]"}, // which waits for it
+		{"hv1", trigger.Event{Kind: trigger.Link, Space: trigger.Host, Device: "tap-a"}, "[acme]"}, // which fails
+		{"hv1", trigger.Event{Kind: trigger.Link, Space: trigger.Host, Device: "tap-z"}, ""},
 		{"hv1", trigger.Event{Kind: trigger.Link, Space: trigger.Host, Device: "other"}, ""},
 		{"hv1", trigger.Event{Kind: trigger.Link, Space: trigger.Host, Device: "eth0"}, "[]"}, // the underlay
 		{"hv1", trigger.Event{Kind: trigger.Address, Space: trigger.Host, Device: "other"}, "[]"},
@@ -226,7 +228,7 @@ func TestNotice(t *testing.T) {
 		k.settle()
 		k.spaces[4], k.spaces[5] = "acme", "blue"
 		k.underlay.device = "eth0"
-		k.records["blue"].Waiting = []string{"tap-q"}
+		k.records["blue"].Waiting, k.records["acme"].State = []string{"tap-q"}, Failed
 		k.notice(tt.event, now)
 		if got := k.asked(now); got != tt.want {
 			t.Errorf("%s: %+v: looks at %s, want %s", tt.host, tt.event, got, tt.want)

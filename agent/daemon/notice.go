@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvertnet/culvert/config"
 	"github.com/culvertnet/culvert/topology"
 	"github.com/culvertnet/culvert/trigger"
 )
@@ -56,7 +57,9 @@ func (k *keeper) noticeHost(e trigger.Event, now time.Time) {
 		return
 	}
 	for _, r := range k.records {
-		if slices.Contains(r.Waiting, e.Device) || r.wanted != nil && r.wanted.Edge && r.wanted.UplinkPort() == e.Device {
+		// A device that is there and cannot be attached is not waited for; another of its name may do.
+		failed := r.State == Failed && r.wanted != nil && slices.ContainsFunc(r.wanted.Interfaces, func(i config.Interface) bool { return i.Device == e.Device })
+		if failed || slices.Contains(r.Waiting, e.Device) || r.wanted != nil && r.wanted.Edge && r.wanted.UplinkPort() == e.Device {
 			r.ask(now)
 		}
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"github.com/culvertnet/culvert/agent"
@@ -219,6 +220,9 @@ func repair(now time.Time, changes []agent.Change) *Repair {
 	out := &Repair{At: now}
 	for _, c := range changes[:min(len(changes), repairLines)] {
 		out.Changes = append(out.Changes, c.String())
+	}
+	if more := len(changes) - len(out.Changes); more > 0 {
+		out.Changes = append(out.Changes, fmt.Sprintf("and %d more", more))
 	}
 	return out
 }

@@ -111,6 +111,14 @@ func TestCauses(t *testing.T) {
 	}
 }
 
+// TestRepairLines tells of a large repair what there is room for, and how much there was beside it.
+func TestRepairLines(t *testing.T) {
+	few, many := repair(epoch, slices.Repeat(writes.changes, repairLines)).Changes, repair(epoch, slices.Repeat(writes.changes, 199)).Changes
+	if len(few) != repairLines || len(many) != repairLines+1 || many[repairLines] != "and 179 more" {
+		t.Errorf("%d lines, and %q", len(few), many)
+	}
+}
+
 // TestFight has somebody undo every change: looks get rarer, but one comes within the second.
 func TestFight(t *testing.T) {
 	r := &record{}

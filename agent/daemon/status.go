@@ -122,7 +122,7 @@ type Convergence struct {
 // Repair is drift that was undone.
 type Repair struct {
 	At time.Time `json:"at"`
-	// Changes are lines as of `culvert plan`, up to [repairLines].
+	// Changes are lines as of `culvert plan`, up to [repairLines]; one more says how many are left out.
 	Changes []string `json:"changes"`
 }
 
