@@ -17,7 +17,7 @@ type Fault struct {
 	Object string `json:"object"`
 	// Incident says why, and since when the object fails, for whatever reasons.
 	Incident
-	// Retry is when it is tried next if nothing happens until then.
+	// Retry is when it is tried next if nothing happens until then. If that is past, it waits for another that comes before it.
 	Retry time.Time `json:"retry"`
 }
 

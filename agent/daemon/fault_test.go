@@ -267,6 +267,9 @@ func TestBackOffOfTheHost(t *testing.T) {
 	var waits []time.Duration
 	for i := range 12 {
 		r.look(fails("no", fmt.Sprint(i%3)), now)
+		if len(r.Faults) != 1 || !r.Faults[0].Retry.Equal(r.Retry) {
+			t.Errorf("faults %+v, tried again at %v", r.Faults, r.Retry)
+		}
 		waits = append(waits, r.due.Sub(now))
 		now = r.due
 	}
@@ -327,6 +330,17 @@ func TestHostFailsForOne(t *testing.T) {
 		}
 		if host.State != Converged || k.converged == nil {
 			t.Errorf("when it works, the host is %s, owing %v", host.State, host.owing)
+		}
+		// Nothing else asks for a look at who keeps the host from being well.
+		host.take(fails("no", "a"), causeFleet, "one", time.Now(), time.Now())
+		host.owing = map[string]bool{"acme": true, "blue": true}
+		k.records["acme"].due, k.records["blue"].due = time.Time{}, time.Time{}
+		for end := time.Now().Add(2 * lastRetry); host.Error != nil && time.Now().Before(end); {
+			time.Sleep(time.Until(k.next()))
+			k.work(t.Context())
+		}
+		if host.Error != nil {
+			t.Errorf("the host fails for %v, who are well", host.owing)
 		}
 	})
 }

@@ -222,6 +222,7 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 			r.lookAt(k.records[""].Retry)
 		}
 	}
+	k.collect()
 	for place, due := range k.agent.Settling() {
 		// One that fails has its own times.
 		if r := k.records[tenantAt(place)]; r != nil && (r.Error == nil || due.After(time.Now())) {
@@ -229,6 +230,19 @@ func (k *keeper) carryOut(plan agent.Plan, names []string, started time.Time) {
 		}
 	}
 	k.compareUnderlay(plan.Facts)
+}
+
+// collect has the tenants looked at that keep the host's own part from being well, should nothing else ask for that before.
+func (k *keeper) collect() {
+	host := k.record("")
+	if host.Error == nil {
+		return
+	}
+	for name := range host.owing {
+		if r := k.records[name]; r != nil {
+			r.lookAt(time.Now().Add(lastRetry))
+		}
+	}
 }
 
 // try applies a plan but for objects that failed not long ago.

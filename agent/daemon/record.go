@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/culvertnet/culvert/agent"
@@ -209,6 +210,12 @@ func (r *record) takeFailure(o outcome, why cause, now time.Time) {
 		r.Retry = now.Add(wait)
 		// A notification may bring the next try forward, but not our own writes of this one.
 		r.notBefore = later(r.notBefore, now.Add(wait/4))
+		if r.host() {
+			r.Faults = slices.Clone(r.Faults) // the status has the others
+			for i := range r.Faults {
+				r.Faults[i].Retry = r.Retry
+			}
+		}
 	} else {
 		r.failures, r.settled = 0, true
 		r.Retry = later(now, r.failing.next())
